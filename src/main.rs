@@ -1,0 +1,3 @@
+//! The `hitstream` binary.
+
+fn main() {}
