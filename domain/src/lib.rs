@@ -10,6 +10,7 @@ pub mod frontier;
 pub mod progress;
 pub mod reject;
 pub mod rollup;
+pub mod text;
 pub mod time;
 pub mod watermark;
 pub mod window;
