@@ -68,6 +68,8 @@ pub struct Ledger {
     pub late: i64,
     /// Pairs on time in their partition but behind the frontier at commit.
     pub diverted: i64,
+    /// Offsets that the brokers no longer had when they were wanted; no records, so part of no sum above.
+    pub lost: i64,
 }
 
 impl Ledger {
@@ -86,5 +88,6 @@ impl AddAssign for Ledger {
         self.counted = self.counted.saturating_add(other.counted);
         self.late = self.late.saturating_add(other.late);
         self.diverted = self.diverted.saturating_add(other.diverted);
+        self.lost = self.lost.saturating_add(other.lost);
     }
 }

@@ -113,11 +113,16 @@ impl Delta {
 
     /// The sums, in the order in which their keys were first seen.
     pub fn rows(&self) -> impl Iterator<Item = Row<'_>> {
-        self.entries.iter().map(|entry| Row {
-            window_start: entry.window_start,
-            key: self.key(entry),
-            tally: entry.tally,
-        })
+        self.entries.iter().map(|entry| self.row_of(entry))
+    }
+
+    /// The sum at a place in that order.
+    pub fn row(&self, at: usize) -> Option<Row<'_>> {
+        self.entries.get(at).map(|entry| self.row_of(entry))
+    }
+
+    fn row_of(&self, entry: &Entry) -> Row<'_> {
+        Row { window_start: entry.window_start, key: self.key(entry), tally: entry.tally }
     }
 
     fn add_hashed(&mut self, hash: u64, window_start: EventTime, key: &[u8], tally: Tally) {
