@@ -11,7 +11,7 @@ use std::borrow::Cow;
 
 use crate::event::Event;
 use crate::reject::{Reject, RejectReason, excerpt};
-use crate::text::{Escapes, REPLACEMENT, Text};
+use crate::text::{Escapes, REPLACEMENT, Text, UnicodeEscapes};
 use crate::time::{EventTime, TimeError};
 use fields::Fields;
 
@@ -36,6 +36,7 @@ const MAX_KEPT_BYTES: usize = 64 * 1024;
 /// ```
 #[derive(Debug, Default)]
 pub struct Decoder {
+    unicode_escapes: UnicodeEscapes,
     repaired: String,
     event_time: String,
     host: String,
@@ -51,7 +52,7 @@ impl Decoder {
         let Some(value) = value else {
             return Err(Reject::new(RejectReason::Tombstone, "the record has no value"));
         };
-        let Self { repaired, event_time, host, referrer } = self;
+        let Self { unicode_escapes, repaired, event_time, host, referrer } = self;
         for buffer in [&mut *repaired, event_time, host, referrer] {
             if buffer.capacity() > MAX_KEPT_BYTES {
                 *buffer = String::new();
@@ -62,14 +63,7 @@ impl Decoder {
             Err(_) => (repair(value, repaired), true),
         };
         let fields = Fields::read(json, is_repaired)?;
-        let mut has_nul = false;
-        for (name, json) in fields.named() {
-            let escapes = json.map(Escapes::of).unwrap_or_default();
-            if let Some(at) = escapes.lone_surrogate {
-                return Err(lone_surrogate(name, json.unwrap_or_default(), at));
-            }
-            has_nul |= escapes.nul;
-        }
+        let has_nul = unicode_escapes.may_be_in(json) && check_escapes(&fields)?;
         Ok(Event {
             event_time: read_time(fields.event_time, event_time)?,
             host: fields.host.map(|json| Text::new(json).to_str_in(host)),
@@ -117,6 +111,19 @@ fn read_time(json: Option<&str>, buffer: &mut String) -> Result<EventTime, Rejec
         };
         Reject::new(reason, format!("event_time {}: {error}", excerpt(json)))
     })
+}
+
+/// Refuses lone surrogates in the used fields, and tells whether one holds a NUL.
+fn check_escapes(fields: &Fields<'_>) -> Result<bool, Reject> {
+    let mut has_nul = false;
+    for (name, json) in fields.named() {
+        let escapes = json.map(Escapes::of).unwrap_or_default();
+        if let Some(at) = escapes.lone_surrogate {
+            return Err(lone_surrogate(name, json.unwrap_or_default(), at));
+        }
+        has_nul |= escapes.nul;
+    }
+    Ok(has_nul)
 }
 
 #[cold]

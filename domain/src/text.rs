@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use memchr::memmem;
+
 /// The character that takes the place of a NUL (which PostgreSQL refuses) and of invalid UTF-8.
 pub(crate) const REPLACEMENT: char = char::REPLACEMENT_CHARACTER;
 
@@ -22,14 +24,12 @@ impl<'a> Text<'a> {
 
     /// The text; borrowed from the record where nothing had to be unescaped or made compact.
     pub fn to_str(self) -> Cow<'a, str> {
-        let mut buffer = String::new();
-        match self.borrow() {
-            Some(text) => Cow::Borrowed(text),
-            None => {
-                self.write_to(&mut buffer);
-                Cow::Owned(buffer)
-            }
+        if let Some(text) = self.borrow() {
+            return Cow::Borrowed(text);
         }
+        let mut text = String::with_capacity(self.json.len());
+        self.write_to(&mut text);
+        Cow::Owned(text)
     }
 
     /// The text; `buffer` is only written where it cannot be borrowed from the record.
@@ -46,7 +46,7 @@ impl<'a> Text<'a> {
 
     fn borrow(self) -> Option<&'a str> {
         match self.content() {
-            Some(content) => (!content.contains('\\')).then_some(content),
+            Some(content) => memchr::memchr(b'\\', content.as_bytes()).is_none().then_some(content),
             None if self.is_nested() => {
                 self.json.chars().all(is_kept_when_compact()).then_some(self.json)
             }
@@ -94,6 +94,23 @@ impl PartialEq<&str> for Text<'_> {
     }
 }
 
+/// Finds out whether a value has any `\uXXXX` escape at all: only these can mean what a text cannot hold.
+#[derive(Clone, Debug)]
+pub(crate) struct UnicodeEscapes(memmem::Finder<'static>);
+
+impl Default for UnicodeEscapes {
+    fn default() -> Self {
+        Self(memmem::Finder::new(br"\u"))
+    }
+}
+
+impl UnicodeEscapes {
+    /// Whether the JSON may have one. It may be wrong about `\\u`.
+    pub(crate) fn may_be_in(&self, json: &str) -> bool {
+        self.0.find(json.as_bytes()).is_some()
+    }
+}
+
 /// What the escapes of a JSON value hold that a text cannot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Escapes {
@@ -104,13 +121,13 @@ pub(crate) struct Escapes {
 }
 
 impl Escapes {
-    /// Looks through a valid JSON value. Without a backslash in it this is one search.
+    /// Looks through a valid JSON value.
     pub(crate) fn of(json: &str) -> Self {
         let bytes = json.as_bytes();
         let is_string = bytes.first() == Some(&b'"');
         let mut found = Self::default();
         let mut at = 0;
-        while let Some(step) = find_backslash(bytes.get(at..).unwrap_or_default()) {
+        while let Some(step) = memchr::memchr(b'\\', bytes.get(at..).unwrap_or_default()) {
             at += step;
             if bytes.get(at + 1) != Some(&b'u') {
                 at += 2;
@@ -131,29 +148,25 @@ impl Escapes {
     }
 }
 
-fn find_backslash(bytes: &[u8]) -> Option<usize> {
-    memchr::memchr(b'\\', bytes)
-}
-
 /// Appends what the content of a valid JSON string means. Lone surrogates, refused before, would become U+FFFD.
 pub(crate) fn unescape(content: &str, out: &mut String) {
     let mut rest = content;
-    while let Some((plain, escape)) = rest.split_once('\\') {
+    while let Some(at) = memchr::memchr(b'\\', rest.as_bytes()) {
+        let (plain, escape) = rest.split_at_checked(at).unwrap_or_default();
         out.push_str(plain);
-        let (c, length) = match escape.as_bytes().first() {
-            Some(b'u') => {
-                // From the backslash on, since a pair of surrogates is two escapes.
-                let from = rest.get(plain.len()..).unwrap_or_default();
-                let (c, length) = unicode_escape(from.as_bytes()).unwrap_or((REPLACEMENT, 6));
-                (if c == '\0' { REPLACEMENT } else { c }, length - 1)
-            }
-            Some(b'b') => ('\u{8}', 1),
-            Some(b'f') => ('\u{c}', 1),
-            Some(b'n') => ('\n', 1),
-            Some(b'r') => ('\r', 1),
-            Some(b't') => ('\t', 1),
+        let (c, length) = match escape.as_bytes().get(1) {
+            Some(b'u') => match unicode_escape(escape.as_bytes()) {
+                Some(('\0', length)) => (REPLACEMENT, length),
+                Some(meant) => meant,
+                None => (REPLACEMENT, 6),
+            },
+            Some(b'b') => ('\u{8}', 2),
+            Some(b'f') => ('\u{c}', 2),
+            Some(b'n') => ('\n', 2),
+            Some(b'r') => ('\r', 2),
+            Some(b't') => ('\t', 2),
             // `"`, `\` and `/` stand for themselves.
-            Some(&b) => (char::from(b), 1),
+            Some(&b) => (char::from(b), 2),
             None => break,
         };
         out.push(c);

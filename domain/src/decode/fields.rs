@@ -28,16 +28,22 @@ impl<'a> Fields<'a> {
     pub(super) fn read(json: &'a str, is_repaired: bool) -> Result<Self, Reject> {
         let first = json.bytes().find(|b| !matches!(b, b' ' | b'\t' | b'\n' | b'\r'));
         let mut reader = serde_json::Deserializer::from_str(json);
-        let fields = if first == Some(b'{') {
-            reader.deserialize_map(FieldsVisitor).map(Some)
+        let mut fields = Self::default();
+        let is_object = first == Some(b'{');
+        let read = if is_object {
+            reader.deserialize_map(FieldsVisitor(&mut fields))
         } else {
-            reader.deserialize_ignored_any(IgnoredAny).map(|_| None)
+            reader.deserialize_ignored_any(IgnoredAny).map(|_| ())
         };
-        match fields.and_then(|fields| reader.end().map(|()| fields)) {
-            Ok(Some(Self { exceeded: Some((exceeded, key)), .. })) => Err(exceeded.reject(key)),
-            Ok(Some(fields)) => Ok(fields),
-            Ok(None) => Err(not_an_object(json)),
-            Err(error) => Err(invalid_json(json, &error, is_repaired)),
+        if let Err(error) = read.and_then(|()| reader.end()) {
+            return Err(invalid_json(json, &error, is_repaired));
+        }
+        if !is_object {
+            return Err(not_an_object(json));
+        }
+        match fields.exceeded {
+            Some((exceeded, key)) => Err(exceeded.reject(key)),
+            None => Ok(fields),
         }
     }
 
@@ -89,22 +95,21 @@ impl<'a> Fields<'a> {
     }
 }
 
-struct FieldsVisitor;
+struct FieldsVisitor<'f, 'a>(&'f mut Fields<'a>);
 
-impl<'de> Visitor<'de> for FieldsVisitor {
-    type Value = Fields<'de>;
+impl<'a> Visitor<'a> for FieldsVisitor<'_, 'a> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut fields = Fields::default();
+    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
         // Keys are read raw as well: one with a lone surrogate is no used field, but no fault either.
         while let Some((key, value)) = map.next_entry::<&RawValue, &RawValue>()? {
-            fields.insert(key.get(), value.get());
+            self.0.insert(key.get(), value.get());
         }
-        Ok(fields)
+        Ok(())
     }
 }
 
