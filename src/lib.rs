@@ -11,3 +11,4 @@
 //! | [`import`] | access logs and JSON lines into the topic |
 
 pub mod config;
+pub mod produce;
