@@ -10,5 +10,7 @@
 //! | [`produce`] | writing records to the topic; used by `import` and `generate` |
 //! | [`import`] | access logs and JSON lines into the topic |
 
+pub mod cli;
 pub mod config;
+pub mod import;
 pub mod produce;
