@@ -3,6 +3,7 @@
 mod args;
 mod error;
 mod logging;
+pub(crate) mod output;
 mod panic;
 
 pub use args::{
@@ -14,7 +15,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
 use crate::config::{Config, ConfigError, Layers, Loaded};
 
@@ -24,7 +25,7 @@ pub fn main() -> ExitCode {
     match std::panic::catch_unwind(|| answer(std::env::args_os())) {
         Ok(code) => ExitCode::from(code),
         Err(_) => {
-            eprintln!("{}", panic::last_words());
+            output::err(&panic::last_words());
             ExitCode::from(error::BUG)
         }
     }
@@ -42,7 +43,7 @@ fn answer(args: impl IntoIterator<Item = OsString>) -> u8 {
     match execute(cli) {
         Ok(outcome) => outcome.exit_code(),
         Err(e) => {
-            eprintln!("{}", e.report());
+            output::err(&e.report());
             e.exit_code()
         }
     }
@@ -51,7 +52,7 @@ fn answer(args: impl IntoIterator<Item = OsString>) -> u8 {
 fn execute(cli: Cli) -> Result<Outcome, CliError> {
     let loaded = load(&cli.global)?;
     if cli.global.print_config {
-        print!("{}", loaded.describe());
+        output::out(&loaded.describe());
         return Ok(Outcome::Done);
     }
     let Some(command) = cli.command else {
@@ -76,13 +77,6 @@ fn dispatch(config: &Config, command: Command) -> Result<Outcome, CliError> {
 
 /// Reads the files that hold settings, and the environment.
 fn load(args: &GlobalArgs) -> Result<Loaded, ConfigError> {
-    let mut flags = Vec::new();
-    if let Some(level) = &args.log_level {
-        flags.push(("--log-level", "log.level", level.clone()));
-    }
-    if let Some(format) = args.log_format {
-        flags.push(("--log-format", "log.format", format!("{format:?}").to_lowercase()));
-    }
     let layers = Layers {
         file: args.config.as_deref().map(read).transpose()?,
         env_file: args.env_file.as_deref().map(read).transpose()?,
@@ -92,9 +86,17 @@ fn load(args: &GlobalArgs) -> Result<Loaded, ConfigError> {
                 (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
             })
             .collect(),
-        flags,
+        flags: flags(args),
     };
     layers.load()
+}
+
+/// Gives the settings that have a flag of their own.
+fn flags(args: &GlobalArgs) -> Vec<(&'static str, &'static str, String)> {
+    let level = args.log_level.iter().map(|level| ("--log-level", "log.level", level.clone()));
+    let format = args.log_format.iter().filter_map(ValueEnum::to_possible_value);
+    let format = format.map(|format| ("--log-format", "log.format", format.get_name().to_owned()));
+    level.chain(format).collect()
 }
 
 fn read(path: &Path) -> Result<(String, String), ConfigError> {

@@ -52,7 +52,7 @@ pub(super) enum Fault {
 impl<'a> LogLine<'a> {
     /// Reads a line; `trailing` says whether referrer and user agent are looked for.
     pub(super) fn parse(line: &'a str, trailing: bool) -> Result<Self, Fault> {
-        let (who, rest) = line.split_once('[').ok_or(Fault::NoTime)?;
+        let (who, rest) = line.split_once(" [").ok_or(Fault::NoTime)?;
         let (time, rest) = rest.split_once(']').ok_or(Fault::NoTime)?;
         let time = LogTime::parse(time).ok_or(Fault::BadTime)?;
         let (virtual_host, ip) = who_asked(who)?;

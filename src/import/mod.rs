@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
-use crate::cli::{CliError, ImportArgs, Outcome};
+use crate::cli::{CliError, ImportArgs, Outcome, output};
 use crate::config::Config;
 use crate::produce::{DELIVERY_LIMIT, ProduceError, Producer, key_of};
 use access_log::Fault;
@@ -54,9 +54,10 @@ pub fn import(config: &Config, args: &ImportArgs) -> Result<Outcome, CliError> {
     };
     let summary = work.summary.finish(sent, begin.elapsed());
     if args.json {
-        println!("{}", serde_json::to_string(&summary).map_err(anyhow::Error::new)?);
+        let json = serde_json::to_string(&summary).map_err(anyhow::Error::new)?;
+        output::out(&format!("{json}\n"));
     } else {
-        print!("{summary}");
+        output::out(&summary.to_string());
     }
     imported?;
     Ok(if args.strict && summary.left_out() > 0 { Outcome::No } else { Outcome::Done })
@@ -148,3 +149,6 @@ fn total_bytes(args: &ImportArgs) -> Result<Option<u64>, CliError> {
     }
     Ok(total)
 }
+
+#[cfg(test)]
+mod tests;

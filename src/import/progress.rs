@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::summary::per_second;
+use crate::cli::output;
 
 /// Lines between two looks at the clock.
 const LOOK_EVERY: u64 = 4096;
@@ -47,7 +48,11 @@ impl Progress {
                 .total
                 .filter(|total| *total > 0)
                 .map(|total| format!(", {} %", read * 100 / total));
-            eprintln!("{lines} lines, {:.0} a second{}", rate(), share.unwrap_or_default());
+            output::err(&format!(
+                "{lines} lines, {:.0} a second{}",
+                rate(),
+                share.unwrap_or_default()
+            ));
             self.last = Instant::now();
         }
     }
@@ -55,8 +60,8 @@ impl Progress {
     /// Says something without disturbing the bar.
     pub(super) fn say(&self, word: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{word}")),
-            None => eprintln!("{word}"),
+            Some(bar) => bar.suspend(|| output::err(word)),
+            None => output::err(word),
         }
     }
 

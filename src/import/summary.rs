@@ -70,7 +70,11 @@ impl Summary {
         let name =
             if file.as_os_str() == "-" { "standard input".into() } else { file.to_string_lossy() };
         let text = String::from_utf8_lossy(line);
-        let mut excerpt: String = text.chars().take(EXCERPT).flat_map(char::escape_debug).collect();
+        let mut excerpt: String = text
+            .chars()
+            .take(EXCERPT)
+            .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+            .collect();
         if text.chars().nth(EXCERPT).is_some() {
             excerpt.push('…');
         }
@@ -141,7 +145,11 @@ mod tests {
             })
             .collect();
         assert_eq!(said.len(), 11);
-        assert!(said[0].starts_with("a.log:1: has no time in brackets: x\\u{1b}yy"), "{}", said[0]);
+        assert!(
+            said[0].starts_with("a.log:1: has no time in brackets: x\u{fffd}yy"),
+            "{}",
+            said[0]
+        );
         assert!(said[0].len() < 200);
         let text =
             summary.finish(Sent { delivered: 3, refused: 1 }, Duration::from_secs(2)).to_string();
