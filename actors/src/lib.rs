@@ -1,1 +1,35 @@
 //! The actor system of hitstream.
+//!
+//! The path of an event:
+//!
+//! 1. [`group_member::kafka`] is one thread that serves the consumer group and takes records in batches; each
+//!    partition's share goes to its [`consumer::PartitionConsumer`].
+//! 2. The consumer decodes, places each hit in its windows by the partition's own watermark, sums hits per window and
+//!    key, and packs events and rejects as rows. Events go on to an [`enricher::Enricher`], chosen by IP.
+//! 3. Every `flush.interval` the [`group_member::GroupMember`] cuts an epoch: each consumer ends it in its own stream,
+//!    sends its sums to the [`window::WindowShard`]s, chosen by host, and its progress to the [`writer::Writer`].
+//! 4. A shard that has the sums of all consumers and enrichers hands them over in key order; the writer that has all
+//!    parts commits them in one transaction, together with the progress that they stand for ([`writer::postgres`]).
+//! 5. The [`finalizer::Finalizer`] advances the frontier and moves windows behind it to the final table.
+//!
+//! At most two epochs exist, one on its way and one accumulating; [`intake::Intake`] bounds both. When any actor dies the
+//! [`supervisor::PipelineSupervisor`] drops all of them and starts from committed progress. [`link`] is how they are
+//! connected, [`messages`] what they say.
+
+pub mod backoff;
+pub mod clock;
+pub mod consumer;
+pub mod enricher;
+pub mod finalizer;
+pub mod group_member;
+pub mod intake;
+pub mod link;
+pub mod messages;
+pub mod packed;
+pub mod refuse;
+pub mod settings;
+pub mod source;
+pub mod store;
+pub mod supervisor;
+pub mod window;
+pub mod writer;

@@ -14,7 +14,9 @@ pub enum RejectReason {
     NotAnObject,
     /// The value nests deeper than 1,000 levels.
     TooDeep,
-    /// A used text holds a lone surrogate escape, which no text can.
+    /// A number of more than 1,000 digits, or a key of more than 50,000 characters.
+    TooLong,
+    /// A used text holds a lone surrogate escape, which no text can hold.
     InvalidText,
     /// `event_time` is absent or null.
     MissingTime,
@@ -32,11 +34,12 @@ pub enum RejectReason {
 
 impl RejectReason {
     /// All reasons, in the order of the enum.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Tombstone,
         Self::InvalidJson,
         Self::NotAnObject,
         Self::TooDeep,
+        Self::TooLong,
         Self::InvalidText,
         Self::MissingTime,
         Self::MalformedTime,
@@ -53,6 +56,7 @@ impl RejectReason {
             Self::InvalidJson => "invalid_json",
             Self::NotAnObject => "not_an_object",
             Self::TooDeep => "too_deep",
+            Self::TooLong => "too_long",
             Self::InvalidText => "invalid_text",
             Self::MissingTime => "missing_time",
             Self::MalformedTime => "malformed_time",
@@ -85,4 +89,21 @@ impl Reject {
     pub fn new(reason: RejectReason, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { reason, detail: detail.into() }
     }
+}
+
+/// The beginning of a value from outside, for a detail: at most 120 characters, control characters escaped.
+pub(crate) fn excerpt(text: &str) -> String {
+    const MAX_CHARS: usize = 120;
+    let mut out: String = text.chars().take(MAX_CHARS).flat_map(escape_control).collect();
+    if text.chars().nth(MAX_CHARS).is_some() {
+        out.push('…');
+    }
+    out
+}
+
+/// Control characters, NUL among them, would break a line or a PostgreSQL text.
+fn escape_control(c: char) -> impl Iterator<Item = char> {
+    let escaped = c.is_control().then(|| c.escape_default());
+    let plain = escaped.is_none().then_some(c);
+    plain.into_iter().chain(escaped.into_iter().flatten())
 }

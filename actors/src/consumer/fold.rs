@@ -1,0 +1,243 @@
+//! The state of one partition within an epoch: records in, sums and rows out. No actor, no clock.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use hitstream_domain::decode::Decoder;
+use hitstream_domain::event::Event;
+use hitstream_domain::progress::{Ledger, Offset, PartitionId, PartitionProgress};
+use hitstream_domain::reject::{Reject, RejectReason};
+use hitstream_domain::rollup::{Delta, KeyHasher, Presum, RowKey, encode_key, row_key};
+use hitstream_domain::time::EventTime;
+use hitstream_domain::watermark::{TimeRules, Watermark};
+
+use super::book;
+use crate::enricher::{EVENT_COLUMNS, enricher_for};
+use crate::messages::PartitionPart;
+use crate::packed::{Day, PackedRows};
+use crate::refuse::RefuseList;
+use crate::source::Record;
+
+/// Columns of `rejected_events` that are sent: topic, incarnation, partition, offset, reason, detail, payload,
+/// kafka_time.
+const REJECT_COLUMNS: i16 = 8;
+
+/// What all partitions of a pipeline have in common.
+#[derive(Clone, Debug)]
+pub struct FoldSettings {
+    /// The topic's name, stored with each row.
+    pub topic: Arc<str>,
+    /// The topic's incarnation, stored with each row.
+    pub incarnation: i32,
+    /// Windows, watermark delay and skew.
+    pub rules: TimeRules,
+    /// Hashes keys in memory, the same for all who exchange sums.
+    pub hasher: KeyHasher,
+    /// How many window shards there are.
+    pub shards: usize,
+    /// How many enrichers there are, if events are stored.
+    pub enrichers: Option<usize>,
+    /// What PostgreSQL refused before.
+    pub refuse: Arc<RefuseList>,
+}
+
+/// One partition's state since the last cut, and its watermark.
+#[derive(Debug)]
+pub struct PartitionFold {
+    settings: FoldSettings,
+    partition: PartitionId,
+    stop_at: Option<Offset>,
+    from: Offset,
+    next: Offset,
+    watermark: Watermark,
+    decoder: Decoder,
+    sums: Presum,
+    ledger: Ledger,
+    rejects: PackedRows,
+    events: Vec<PackedRows>,
+    /// Bytes of events handed on since the last cut: they still take memory.
+    events_sent_bytes: usize,
+}
+
+impl PartitionFold {
+    /// Continues after `progress`, or at `first` where the brokers no longer have what comes before; records from
+    /// `stop_at` on are ignored.
+    pub fn new(
+        settings: FoldSettings,
+        progress: PartitionProgress,
+        first: Offset,
+        stop_at: Option<Offset>,
+    ) -> Self {
+        let next = progress.next_offset.max(first);
+        Self {
+            partition: progress.partition,
+            stop_at,
+            from: progress.next_offset,
+            next,
+            watermark: Watermark::new(progress.max_event_time, settings.rules.delay),
+            decoder: Decoder::default(),
+            sums: Presum::new(settings.hasher.clone(), settings.shards),
+            ledger: Ledger { lost: next.0 - progress.next_offset.0, ..Ledger::default() },
+            rejects: PackedRows::default(),
+            events: vec![PackedRows::default(); settings.enrichers.unwrap_or(0)],
+            events_sent_bytes: 0,
+            settings,
+        }
+    }
+
+    /// Distinct (window, key) pairs summed since the last cut.
+    pub fn keys(&self) -> usize {
+        self.sums.len()
+    }
+
+    /// Bytes of memory that the epoch holds through this partition.
+    pub fn bytes(&self) -> usize {
+        let events: usize = self.events.iter().map(PackedRows::bytes).sum();
+        self.sums.bytes() + self.rejects.bytes() + events + self.events_sent_bytes
+    }
+
+    /// Takes one record; `now` is the reader's clock.
+    pub fn record(&mut self, record: Record<'_>, now: EventTime) {
+        if record.offset < self.next {
+            return; // delivered before
+        }
+        if self.stop_at.is_some_and(|end| record.offset >= end) {
+            self.ended_at(record.offset);
+            return;
+        }
+        self.next = record.offset.next();
+        self.ledger.records += 1;
+        // The decoder is moved out so that the event may borrow from it while the rest of the state changes.
+        let mut decoder = std::mem::take(&mut self.decoder);
+        let decoded = decode(&mut decoder, record.value);
+        let outcome = decoded.and_then(|event| self.accept(&event, record, now));
+        if let Err(reject) = outcome {
+            self.reject(record, &reject);
+        }
+        self.decoder = decoder;
+    }
+
+    /// Everything before `end` was delivered, also where offsets hold no record (transaction markers, compaction).
+    pub fn ended_at(&mut self, end: Offset) {
+        let end = self.stop_at.map_or(end, |stop| stop.min(end));
+        self.next = self.next.max(end);
+    }
+
+    /// Takes out the events since the last call, one batch for each enricher.
+    pub fn take_events(&mut self) -> Vec<PackedRows> {
+        let taken: Vec<_> = self.events.iter_mut().map(std::mem::take).collect();
+        self.events_sent_bytes += taken.iter().map(PackedRows::bytes).sum::<usize>();
+        taken
+    }
+
+    /// Ends the epoch: the partition's part in it, and its sums for each shard.
+    pub fn cut(&mut self) -> (PartitionPart, Vec<Delta>) {
+        let part = PartitionPart {
+            partition: self.partition,
+            incarnation: self.settings.incarnation,
+            from: self.from,
+            to: self.next,
+            max_event_time: self.watermark.max_event_time(),
+            ledger: std::mem::take(&mut self.ledger),
+            rejects: std::mem::take(&mut self.rejects).freeze(),
+            claim: None,
+        };
+        self.from = self.next;
+        self.events_sent_bytes = 0;
+        (part, self.sums.take())
+    }
+
+    fn accept(
+        &mut self,
+        event: &Event<'_>,
+        record: Record<'_>,
+        now: EventTime,
+    ) -> Result<(), Reject> {
+        self.settings.rules.check_skew(event.event_time, record.timestamp, now)?;
+        self.check_refused(event, record.offset)?;
+        let placement = self.watermark.place(event.event_time, &self.settings.rules.window);
+        let pairs = self.sums.add(event.host, event.referrer, placement);
+        self.ledger.accepted += 1;
+        self.ledger.sanitised += i64::from(event.sanitised);
+        book(&mut self.ledger, pairs);
+        self.store(event, record);
+        Ok(())
+    }
+
+    /// Rejects what PostgreSQL refused before, ahead of the watermark.
+    fn check_refused(&self, event: &Event<'_>, offset: Offset) -> Result<(), Reject> {
+        let refuse = &self.settings.refuse;
+        if refuse.keys.is_empty() && refuse.events.is_empty() {
+            return Ok(());
+        }
+        let refused_key = || {
+            let mut key = Vec::new();
+            encode_key([event.host, event.referrer], &mut key);
+            let row_key: RowKey = row_key(&key);
+            let mut windows = self.settings.rules.window.windows_of(event.event_time);
+            windows.any(|window| refuse.keys.contains(&(window.start, row_key)))
+        };
+        if refuse.events.contains(&(self.partition, offset)) || refused_key() {
+            return Err(Reject::new(RejectReason::Refused, refuse.said.clone()));
+        }
+        Ok(())
+    }
+
+    fn store(&mut self, event: &Event<'_>, record: Record<'_>) {
+        if self.events.is_empty() {
+            return;
+        }
+        let ip = event.ip.map(|ip| ip.to_str());
+        let at = enricher_for(ip.as_deref(), &self.settings.hasher, self.events.len());
+        let Some(rows) = self.events.get_mut(at) else { return };
+        let text = |text: Option<hitstream_domain::text::Text<'_>>, rows: &mut PackedRows| {
+            rows.text(text.map(|t| t.to_str()).as_deref());
+        };
+        rows.begin(EVENT_COLUMNS)
+            .text(Some(&self.settings.topic))
+            .int(self.settings.incarnation)
+            .int(self.partition.0)
+            .bigint(record.offset.0)
+            .time(record.timestamp)
+            .time(Some(event.event_time))
+            .text(event.host)
+            .text(event.referrer);
+        text(event.url, rows);
+        text(event.user_agent, rows);
+        rows.text(ip.as_deref());
+        text(event.headers, rows);
+        rows.end(self.partition, record.offset, Day::of(event.event_time));
+    }
+
+    fn reject(&mut self, record: Record<'_>, reject: &Reject) {
+        self.ledger.rejected += 1;
+        // Where PostgreSQL refused even the rejected record, what remains is that it was one.
+        let refused = self.settings.refuse.rejects.contains(&(self.partition, record.offset));
+        let detail = reject.detail.replace('\0', "\u{fffd}");
+        self.rejects
+            .begin(REJECT_COLUMNS)
+            .text(Some(&self.settings.topic))
+            .int(self.settings.incarnation)
+            .int(self.partition.0)
+            .bigint(record.offset.0)
+            .text(Some(reject.reason.as_str()))
+            .text((!refused).then_some(&*detail));
+        match record.value.filter(|_| !refused) {
+            Some(payload) => self.rejects.raw(payload),
+            None => self.rejects.null(),
+        };
+        self.rejects.time(record.timestamp).end(self.partition, record.offset, Day(0));
+    }
+}
+
+/// Decodes; a panic, which would be a defect of the decoder, rejects the record like any other fault.
+fn decode<'a>(decoder: &'a mut Decoder, value: Option<&'a [u8]>) -> Result<Event<'a>, Reject> {
+    let given = AssertUnwindSafe((decoder, value));
+    let decoding = move || {
+        let whole = given; // or the closure would capture its fields, without the assertion
+        let AssertUnwindSafe((decoder, value)) = whole;
+        decoder.decode(value)
+    };
+    catch_unwind(decoding)
+        .unwrap_or_else(|_| Err(Reject::new(RejectReason::DecoderPanic, "the decoder panicked")))
+}

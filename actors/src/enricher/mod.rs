@@ -1,0 +1,106 @@
+//! `Enricher`: one of a pool that completes events by where their visitors are. For now it passes them through with
+//! empty geographic columns; its place in the epoch is what it will stay.
+
+use std::collections::BTreeMap;
+
+use actix::{Actor, Context, Handler};
+use hitstream_domain::rollup::KeyHasher;
+
+use crate::link::{DeathWatch, Link};
+use crate::messages::{EpochPart, EventBatch, EventsEnd, HitsPart, Part};
+use crate::packed::PackedRows;
+use crate::window::WindowShard;
+use crate::writer::Writer;
+
+/// Columns of `processed_events` in the order in which they are sent.
+pub const EVENT_FIELDS: &[&str] = &[
+    "topic",
+    "incarnation",
+    "partition",
+    "\"offset\"",
+    "kafka_time",
+    "event_time",
+    "host",
+    "referrer",
+    "url",
+    "user_agent",
+    "ip",
+    "headers",
+    "geo_source",
+    "geo_status",
+    "country_code",
+    "country",
+    "region",
+    "city",
+    "latitude",
+    "longitude",
+    "time_zone",
+    "asn",
+    "as_name",
+];
+
+/// How many columns that is, as a row's header has it.
+pub(crate) const EVENT_COLUMNS: i16 = 23;
+
+/// How many of them this actor adds: those from `geo_source` on.
+const GEO_COLUMNS: usize = 11;
+
+/// The enricher, of `count`, that looks after an address, so that each address lives in one cache.
+pub(crate) fn enricher_for(ip: Option<&str>, hasher: &KeyHasher, count: usize) -> usize {
+    hasher.shard(ip, count)
+}
+
+/// Completes events, keyed by IP.
+pub struct Enricher {
+    /// Sums by geographic keys will go there, and the mark goes there now.
+    shards: Vec<Link<WindowShard>>,
+    writer: Link<Writer>,
+    /// Completed events by epoch: consumers pass a cut one after another, so that two epochs overlap here.
+    rows: BTreeMap<u64, PackedRows>,
+    /// Consumers whose events of the ending epoch are all here.
+    marks: usize,
+    _watch: DeathWatch,
+}
+
+impl Enricher {
+    /// An enricher without events.
+    pub fn new(shards: Vec<Link<WindowShard>>, writer: Link<Writer>, watch: DeathWatch) -> Self {
+        Self { shards, writer, rows: BTreeMap::new(), marks: 0, _watch: watch }
+    }
+}
+
+impl Actor for Enricher {
+    type Context = Context<Self>;
+}
+
+impl Handler<EventBatch> for Enricher {
+    type Result = ();
+
+    fn handle(&mut self, batch: EventBatch, _: &mut Self::Context) {
+        let rows = self.rows.entry(batch.epoch).or_default();
+        for (origin, fields) in batch.events.rows() {
+            rows.fields(fields);
+            for _ in 0..GEO_COLUMNS {
+                rows.null();
+            }
+            rows.end(origin.partition, origin.offset, origin.day);
+        }
+    }
+}
+
+impl Handler<EventsEnd> for Enricher {
+    type Result = ();
+
+    fn handle(&mut self, EventsEnd(cut): EventsEnd, _: &mut Self::Context) {
+        self.marks += 1;
+        if self.marks < cut.consumers {
+            return;
+        }
+        self.marks = 0;
+        let rows = self.rows.remove(&cut.epoch).unwrap_or_default().freeze();
+        for shard in &self.shards {
+            shard.send(HitsPart { cut, deltas: Vec::new() });
+        }
+        self.writer.send(EpochPart { cut, part: Part::Events(rows) });
+    }
+}

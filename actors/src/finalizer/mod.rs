@@ -1,0 +1,189 @@
+//! `Finalizer`: advances the frontier when a window may have become final, moves final windows, and knows when
+//! `run --until-end` has reached its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, WrapFuture};
+use hitstream_domain::progress::{Offset, PartitionId};
+use hitstream_domain::time::EventTime;
+use hitstream_domain::watermark::TimeRules;
+use tracing::{debug, info, warn};
+
+use crate::backoff::Backoff;
+use crate::link::DeathWatch;
+use crate::messages::{EndReason, EpochCommitted, GenerationEnded, ReadUntil};
+use crate::store::{Claims, Move, Store, StoreError, Survey};
+
+/// How often to look without being told: other instances commit, and claims run out.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long to wait for another instance that is moving windows.
+const MOVER_WAIT: Duration = Duration::from_millis(20);
+
+/// Makes windows final.
+pub struct Finalizer {
+    /// The generation it belongs to.
+    pub generation: u64,
+    /// Where frontier and windows are.
+    pub store: Arc<dyn Store>,
+    /// Windows and delay.
+    pub rules: TimeRules,
+    /// The ends to reach, under `run --until-end`.
+    pub until: Option<Arc<Vec<(PartitionId, Offset)>>>,
+    /// Whether idle claims count.
+    pub claims: Claims,
+    /// Who is told that the end is reached.
+    pub ended: Recipient<GenerationEnded>,
+    /// Whether a round is under way, and whether another was asked for meanwhile.
+    pub round: Round,
+    /// Waits after failures.
+    pub backoff: Backoff,
+    /// Reports this actor's death.
+    pub watch: DeathWatch,
+}
+
+/// Where the finalizer is in its work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Round {
+    /// Nothing under way.
+    #[default]
+    Resting,
+    /// One under way.
+    Running,
+    /// One under way, and something happened since it began.
+    RunningAgain,
+}
+
+impl Actor for Finalizer {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.begin(ctx);
+        ctx.run_interval(LOOK_EVERY, Self::begin);
+    }
+}
+
+impl Handler<EpochCommitted> for Finalizer {
+    type Result = ();
+
+    fn handle(&mut self, _: EpochCommitted, ctx: &mut Self::Context) {
+        self.begin(ctx);
+    }
+}
+
+impl Handler<ReadUntil> for Finalizer {
+    type Result = ();
+
+    fn handle(&mut self, ReadUntil(ends): ReadUntil, ctx: &mut Self::Context) {
+        self.until = Some(ends);
+        self.begin(ctx);
+    }
+}
+
+impl Finalizer {
+    fn begin(&mut self, ctx: &mut Context<Self>) {
+        if self.round != Round::Resting {
+            self.round = Round::RunningAgain;
+            return;
+        }
+        self.round = Round::Running;
+        let until = self.until.clone();
+        let work = round(Arc::clone(&self.store), self.rules, self.claims, until);
+        ctx.spawn(
+            work.into_actor(self).map(|outcome, finalizer, ctx| finalizer.done(outcome, ctx)),
+        );
+    }
+
+    fn done(&mut self, outcome: Result<bool, StoreError>, ctx: &mut Context<Self>) {
+        let again = self.round == Round::RunningAgain;
+        self.round = Round::Resting;
+        match outcome {
+            Ok(true) => self.ended.do_send(GenerationEnded {
+                generation: self.generation,
+                reason: EndReason::ReachedEnd,
+            }),
+            Ok(false) => {
+                self.backoff.reset();
+                if again {
+                    self.begin(ctx);
+                }
+            }
+            Err(reason) => {
+                let wait = self.backoff.next_wait();
+                warn!(%reason, retry_in = ?wait, "windows cannot be made final; trying again");
+                self.round = Round::Running; // until the wait is over
+                ctx.run_later(wait, |finalizer, ctx| {
+                    finalizer.round = Round::Resting;
+                    finalizer.begin(ctx);
+                });
+            }
+        }
+    }
+}
+
+/// Advances if a window end may be crossed, moves what is final; tells whether the end is reached.
+async fn round(
+    store: Arc<dyn Store>,
+    rules: TimeRules,
+    claims: Claims,
+    until: Option<Arc<Vec<(PartitionId, Offset)>>>,
+) -> Result<bool, StoreError> {
+    let survey = store.survey().await?;
+    let at_end = until.is_some_and(|ends| has_reached(&survey, &ends));
+    let computed = survey.computed(rules.delay, claims);
+    if at_end || crosses_window_end(&rules, survey.frontier, computed) {
+        let frontier = store.advance(claims).await?;
+        debug!(%frontier, "frontier");
+    }
+    loop {
+        match store.move_window().await? {
+            Move::Moved(window) => info!(%window, "window is final"),
+            Move::Nothing => return Ok(at_end),
+            Move::Busy if at_end => tokio::time::sleep(MOVER_WAIT).await,
+            Move::Busy => return Ok(false),
+        }
+    }
+}
+
+/// Whether every partition's progress, whoever committed it, is where it should be.
+fn has_reached(survey: &Survey, ends: &[(PartitionId, Offset)]) -> bool {
+    ends.iter().all(|(partition, end)| {
+        survey.partitions.iter().any(|(found, next, _)| found == partition && next >= end)
+    })
+}
+
+/// Whether a window ends after `from` and not after `to`.
+fn crosses_window_end(rules: &TimeRules, from: EventTime, to: EventTime) -> bool {
+    if to <= from {
+        return false;
+    }
+    if from == EventTime::NEG_INFINITY {
+        return true;
+    }
+    // The earliest window that still holds `from` is the first to end after it.
+    rules.window.windows_of(from).next().is_none_or(|window| window.end <= to)
+}
+
+#[cfg(test)]
+mod tests {
+    use hitstream_domain::window::WindowSpec;
+
+    use super::*;
+
+    fn crosses(size: u64, slide: u64, from: i64, to: i64) -> bool {
+        let window =
+            WindowSpec::new(Duration::from_micros(size), Duration::from_micros(slide)).unwrap();
+        let rules = TimeRules { window, delay: Duration::ZERO, max_future_skew: Duration::ZERO };
+        crosses_window_end(&rules, EventTime::from_micros(from), EventTime::from_micros(to))
+    }
+
+    #[test]
+    fn advance_is_due_when_a_window_end_is_crossed() {
+        assert!(!crosses(10, 10, 10, 19));
+        assert!(crosses(10, 10, 10, 20));
+        assert!(crosses(10, 10, 19, 20));
+        assert!(!crosses(10, 10, 20, 20));
+        assert!(crosses(10, 5, 10, 15));
+        assert!(!crosses(10, 5, 10, 14));
+    }
+}

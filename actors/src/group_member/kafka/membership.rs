@@ -1,0 +1,160 @@
+//! The consumer and its place in the group: rebalances are noted here and answered later, by command.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use hitstream_domain::progress::PartitionId;
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceProtocol};
+use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka_sys::RDKafkaRespErr;
+use tracing::{debug, error, info, warn};
+
+use crate::settings::KafkaSettings;
+use crate::source::SourceError;
+
+/// The Kafka consumer.
+pub(super) type Consumer = BaseConsumer<Membership>;
+
+/// What hitstream sets unless `[kafka.properties]` says otherwise.
+const DEFAULTS: &[(&str, &str)] = &[
+    ("client.id", "hitstream"),
+    ("partition.assignment.strategy", "cooperative-sticky"),
+    ("session.timeout.ms", "9000"),
+    ("heartbeat.interval.ms", "2000"),
+    ("fetch.queue.backoff.ms", "5"),
+    ("queued.max.messages.kbytes", "32768"),
+    ("fetch.message.max.bytes", "4194304"),
+    ("topic.metadata.refresh.interval.ms", "30000"),
+];
+
+/// What hitstream needs: offsets live in PostgreSQL, ends of partitions are told, lost records are noticed.
+const REQUIRED: &[(&str, &str)] = &[
+    ("enable.auto.commit", "false"),
+    ("enable.auto.offset.store", "false"),
+    ("enable.partition.eof", "true"),
+    ("auto.offset.reset", "error"),
+];
+
+/// A change of assignment that the group waits for.
+#[derive(Debug)]
+pub(super) enum Rebalance {
+    Assign(Vec<PartitionId>),
+    Revoke(Vec<PartitionId>),
+}
+
+/// Notes rebalances for the poller. librdkafka waits for the answer, which need not come from the callback.
+#[derive(Debug, Default)]
+pub(super) struct Membership {
+    notes: Mutex<VecDeque<Rebalance>>,
+    leaving: AtomicBool,
+}
+
+impl Membership {
+    /// The oldest change not yet handled.
+    pub(super) fn next(&self) -> Option<Rebalance> {
+        self.notes.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop_front()
+    }
+
+    /// From now on revocations are answered at once.
+    pub(super) fn leave(&self) {
+        self.leaving.store(true, Relaxed);
+    }
+
+    fn note(&self, rebalance: Rebalance) {
+        self.notes.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push_back(rebalance);
+    }
+}
+
+impl ClientContext for Membership {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        match level {
+            RDKafkaLogLevel::Emerg
+            | RDKafkaLogLevel::Alert
+            | RDKafkaLogLevel::Critical
+            | RDKafkaLogLevel::Error => error!(facility, "{message}"),
+            RDKafkaLogLevel::Warning => warn!(facility, "{message}"),
+            RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => info!(facility, "{message}"),
+            RDKafkaLogLevel::Debug => debug!(facility, "{message}"),
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        warn!(%error, reason, "Kafka client");
+    }
+}
+
+impl ConsumerContext for Membership {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        event: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
+        let numbers: Vec<PartitionId> =
+            partitions.elements().iter().map(|element| PartitionId(element.partition())).collect();
+        match event {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+                self.note(Rebalance::Assign(numbers))
+            }
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS if !self.leaving.load(Relaxed) => {
+                self.note(Rebalance::Revoke(numbers));
+            }
+            _ => {
+                if let Err(error) = unassign(consumer, partitions) {
+                    warn!(%error, "partitions could not be let go");
+                }
+            }
+        }
+    }
+}
+
+/// Takes partitions up, in the manner of the group's protocol.
+pub(super) fn assign(
+    consumer: &Consumer,
+    partitions: &TopicPartitionList,
+) -> Result<(), KafkaError> {
+    match consumer.rebalance_protocol() {
+        RebalanceProtocol::Cooperative => consumer.incremental_assign(partitions),
+        _ => consumer.assign(partitions),
+    }
+}
+
+/// Lets partitions go, in the manner of the group's protocol.
+pub(super) fn unassign(
+    consumer: &Consumer,
+    partitions: &TopicPartitionList,
+) -> Result<(), KafkaError> {
+    match consumer.rebalance_protocol() {
+        RebalanceProtocol::Cooperative => consumer.incremental_unassign(partitions),
+        _ => consumer.unassign(),
+    }
+}
+
+/// Makes the client.
+pub(super) fn consumer(settings: &KafkaSettings) -> Result<Consumer, SourceError> {
+    let mut config = ClientConfig::new();
+    for (key, value) in DEFAULTS {
+        config.set(*key, *value);
+    }
+    for (key, value) in &settings.properties {
+        if let Some((_, needed)) =
+            REQUIRED.iter().find(|(required, needed)| required == key && needed != value)
+        {
+            return Err(SourceError::Configuration(format!(
+                "kafka.properties {key:?} is {value:?}, but hitstream keeps offsets itself and needs {needed:?}: remove it"
+            )));
+        }
+        config.set(key, value);
+    }
+    for (key, value) in REQUIRED {
+        config.set(*key, *value);
+    }
+    config.set("group.id", &settings.group);
+    config.create_with_context(Membership::default()).map_err(|error| {
+        SourceError::Configuration(format!("the Kafka client refuses its configuration: {error}"))
+    })
+}

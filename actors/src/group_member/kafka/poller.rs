@@ -1,0 +1,314 @@
+//! The thread that serves the group and hands each partition's records to its consumer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use actix::Recipient;
+use hitstream_domain::progress::{Offset, PartitionId};
+use rdkafka::Offset as KafkaOffset;
+use rdkafka::consumer::{CommitMode, Consumer as _};
+use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka_sys::RDKafkaErrorCode;
+use tracing::{debug, info, warn};
+
+use super::membership::{Consumer, Rebalance, assign, unassign};
+use super::queue::{DataQueue, Entry, KafkaMessage, KafkaRecords};
+use crate::intake::Intake;
+use crate::messages::{RecordBatch, SourceEvent};
+use crate::source::{Feed, Records, SourceError};
+
+/// Messages taken at a time.
+const BATCH: usize = 4_096;
+/// How long to wait for a full batch: the price in latency of taking batches.
+const BATCH_WAIT: Duration = Duration::from_millis(5);
+/// How long to serve only the group while nothing may be taken in.
+const PAUSE: Duration = Duration::from_millis(5);
+/// How often the same kind of trouble is logged.
+const LOG_EVERY: Duration = Duration::from_secs(10);
+
+/// What the thread is told.
+pub(super) enum Command {
+    Attach { events: Recipient<SourceEvent>, intake: Arc<Intake> },
+    Detach,
+    Feed(Vec<Feed>),
+    Release(Vec<PartitionId>),
+    Publish(Vec<(PartitionId, Offset)>),
+    Leave,
+}
+
+struct Generation {
+    events: Recipient<SourceEvent>,
+    intake: Arc<Intake>,
+    sinks: BTreeMap<PartitionId, Box<dyn Fn(RecordBatch) + Send>>,
+}
+
+pub(super) struct Poller {
+    consumer: Arc<Consumer>,
+    topic: String,
+    orders: mpsc::Receiver<Command>,
+    queue: DataQueue,
+    /// What the group has given to this member.
+    assigned: BTreeSet<PartitionId>,
+    /// What the client has been told to fetch.
+    fetched: BTreeSet<PartitionId>,
+    generation: Option<Generation>,
+    last_logged: Option<Instant>,
+}
+
+impl Poller {
+    pub(super) fn new(
+        consumer: Arc<Consumer>,
+        topic: String,
+        orders: mpsc::Receiver<Command>,
+    ) -> Self {
+        let queue = DataQueue::new(&consumer, BATCH);
+        Self {
+            consumer,
+            topic,
+            orders,
+            queue,
+            assigned: BTreeSet::new(),
+            fetched: BTreeSet::new(),
+            generation: None,
+            last_logged: None,
+        }
+    }
+
+    /// Serves until told to leave, or until nobody can tell it anything any more.
+    pub(super) fn run(mut self) {
+        loop {
+            match self.orders.try_recv() {
+                Ok(Command::Leave) | Err(mpsc::TryRecvError::Disconnected) => return self.leave(),
+                Ok(command) => {
+                    self.obey(command);
+                    continue;
+                }
+                Err(mpsc::TryRecvError::Empty) => {}
+            }
+            let may_take = self.generation.as_ref().is_some_and(|generation| {
+                !generation.sinks.is_empty() && generation.intake.is_open()
+            });
+            self.serve_group(if may_take { Duration::ZERO } else { PAUSE });
+            if may_take {
+                self.deliver();
+            }
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Attach { events, intake } => {
+                self.stop_fetching();
+                let assigned: Vec<_> = self.assigned.iter().copied().collect();
+                if !assigned.is_empty() {
+                    events.do_send(SourceEvent::Assigned(assigned));
+                }
+                self.generation = Some(Generation { events, intake, sinks: BTreeMap::new() });
+            }
+            Command::Detach => {
+                self.generation = None;
+                self.stop_fetching();
+            }
+            Command::Feed(feeds) => self.feed(feeds),
+            Command::Release(partitions) => self.release(&partitions),
+            Command::Publish(offsets) => self.publish(&offsets),
+            Command::Leave => {}
+        }
+    }
+
+    /// Callbacks, rebalances and errors: everything that is not data.
+    fn serve_group(&mut self, wait: Duration) {
+        if let Some(Err(error)) = self.consumer.poll(wait)
+            && self.may_log()
+        {
+            warn!(%error, "Kafka consumer; the client goes on trying");
+        }
+        if let Some((code, reason)) = self.consumer.client().fatal_error()
+            && let Some(generation) = self.generation.take()
+        {
+            let error = SourceError::Unavailable(format!("{reason} ({code})"));
+            generation.events.do_send(SourceEvent::Failed(error));
+        }
+        while let Some(rebalance) = self.consumer.context().next() {
+            match rebalance {
+                Rebalance::Assign(partitions) => self.assigned(partitions),
+                Rebalance::Revoke(partitions) => self.revoked(partitions),
+            }
+        }
+    }
+
+    fn assigned(&mut self, partitions: Vec<PartitionId>) {
+        info!(?partitions, "the group assigns partitions");
+        self.assigned.extend(&partitions);
+        match &self.generation {
+            Some(generation) if !partitions.is_empty() => {
+                generation.events.do_send(SourceEvent::Assigned(partitions));
+            }
+            // The group waits for an answer, also where there is nothing to take up.
+            _ => self.answer("taken up", assign(&self.consumer, &self.list(&[], |_| None))),
+        }
+    }
+
+    fn revoked(&mut self, partitions: Vec<PartitionId>) {
+        info!(?partitions, "the group revokes partitions");
+        for partition in &partitions {
+            self.assigned.remove(partition);
+        }
+        match &self.generation {
+            Some(generation) if !partitions.is_empty() => {
+                generation.events.do_send(SourceEvent::Revoked(partitions));
+            }
+            _ => self.release(&partitions),
+        }
+    }
+
+    fn feed(&mut self, feeds: Vec<Feed>) {
+        let Some(generation) = &mut self.generation else { return };
+        let mut from = BTreeMap::new();
+        for feed in feeds {
+            if self.assigned.contains(&feed.partition) {
+                debug!(?feed, "reading");
+                self.queue.forward(&self.topic, feed.partition);
+                from.insert(feed.partition, feed.from);
+                generation.sinks.insert(feed.partition, feed.sink);
+            }
+        }
+        let partitions: Vec<_> = from.keys().copied().collect();
+        let list = self.list(&partitions, |partition| from.get(&partition).copied());
+        self.fetched.extend(&partitions);
+        self.answer("taken up", assign(&self.consumer, &list));
+    }
+
+    fn release(&mut self, partitions: &[PartitionId]) {
+        if let Some(generation) = &mut self.generation {
+            generation.sinks.retain(|partition, _| !partitions.contains(partition));
+        }
+        for partition in partitions {
+            self.fetched.remove(partition);
+        }
+        self.answer("let go", unassign(&self.consumer, &self.list(partitions, |_| None)));
+    }
+
+    /// Stops fetching without leaving the group: what was fetched for a former generation must not reach the next.
+    fn stop_fetching(&mut self) {
+        let fetched: Vec<_> = std::mem::take(&mut self.fetched).into_iter().collect();
+        if !fetched.is_empty() {
+            self.answer("put down", unassign(&self.consumer, &self.list(&fetched, |_| None)));
+        }
+    }
+
+    fn publish(&mut self, offsets: &[(PartitionId, Offset)]) {
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in
+            offsets.iter().filter(|(partition, _)| self.assigned.contains(partition))
+        {
+            // Only an offset below zero is refused.
+            let _ =
+                list.add_partition_offset(&self.topic, partition.0, KafkaOffset::Offset(offset.0));
+        }
+        if list.count() > 0
+            && let Err(error) = self.consumer.commit(&list, CommitMode::Async)
+        {
+            debug!(%error, "offsets are not shown to lag tools");
+        }
+    }
+
+    /// Takes one batch and hands each partition its share.
+    fn deliver(&mut self) {
+        let messages = self.queue.take(BATCH_WAIT);
+        let mut shares: BTreeMap<PartitionId, Share> = BTreeMap::new();
+        for message in messages {
+            let share = shares.entry(message.partition()).or_default();
+            match message.entry() {
+                Entry::Record => share.messages.push(message),
+                Entry::End(offset) => share.end = Some(offset),
+                Entry::Error(code) => share.error = Some(RDKafkaErrorCode::from(code)),
+            }
+        }
+        for (partition, share) in shares {
+            if let Some(error) = share.error {
+                self.partition_error(partition, error);
+            }
+            let Some(generation) = &self.generation else { return };
+            if let (Some(sink), true) = (generation.sinks.get(&partition), share.has_news()) {
+                let records = KafkaRecords {
+                    messages: share.messages,
+                    _consumer: Arc::clone(&self.consumer),
+                };
+                let bytes = records.bytes();
+                generation.intake.sent(bytes);
+                sink(RecordBatch { records: Box::new(records), bytes, end: share.end });
+            }
+        }
+    }
+
+    fn partition_error(&mut self, partition: PartitionId, error: RDKafkaErrorCode) {
+        if error == RDKafkaErrorCode::AutoOffsetReset {
+            // The wanted offset is gone; a new generation compares progress with what the brokers have.
+            if let Some(generation) = self.generation.take() {
+                let error = SourceError::Unavailable(format!("partition {partition}: {error}"));
+                generation.events.do_send(SourceEvent::Failed(error));
+            }
+        } else if self.may_log() {
+            warn!(%partition, %error, "partition; the client goes on trying");
+        }
+    }
+
+    fn leave(mut self) {
+        self.consumer.context().leave();
+        self.stop_fetching();
+        if let Err(error) = self.consumer.close_queue() {
+            debug!(%error, "the group is not left in order");
+        } else {
+            while !self.consumer.closed() {
+                self.consumer.poll(Duration::from_millis(50));
+            }
+        }
+        if let Some(generation) = self.generation {
+            generation.events.do_send(SourceEvent::Left);
+        }
+    }
+
+    fn list(
+        &self,
+        partitions: &[PartitionId],
+        from: impl Fn(PartitionId) -> Option<Offset>,
+    ) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        for partition in partitions {
+            let offset = from(*partition)
+                .map_or(KafkaOffset::Invalid, |offset| KafkaOffset::Offset(offset.0));
+            // Only an offset below zero is refused, and then the partition is read from nowhere, which is noticed.
+            let _ = list.add_partition_offset(&self.topic, partition.0, offset);
+        }
+        list
+    }
+
+    fn answer(&self, what: &str, outcome: Result<(), rdkafka::error::KafkaError>) {
+        if let Err(error) = outcome {
+            warn!(%error, "partitions are not {what}");
+        }
+    }
+
+    fn may_log(&mut self) -> bool {
+        let due = self.last_logged.is_none_or(|last| last.elapsed() >= LOG_EVERY);
+        if due {
+            self.last_logged = Some(Instant::now());
+        }
+        due
+    }
+}
+
+#[derive(Default)]
+struct Share {
+    messages: Vec<KafkaMessage>,
+    end: Option<Offset>,
+    error: Option<RDKafkaErrorCode>,
+}
+
+impl Share {
+    fn has_news(&self) -> bool {
+        !self.messages.is_empty() || self.end.is_some()
+    }
+}

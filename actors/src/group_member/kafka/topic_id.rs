@@ -1,0 +1,63 @@
+//! The topic's id, which tells a recreated topic from the one before. The safe crate has no call for it.
+#![allow(unsafe_code)]
+
+use std::ffi::CString;
+use std::time::Duration;
+
+use rdkafka::consumer::Consumer as _;
+use rdkafka_sys as sys;
+
+use super::membership::Consumer;
+
+/// The topic's id as 32 hexadecimal digits; `None` where the brokers do not say.
+pub(super) fn topic_id(consumer: &Consumer, topic: &str, timeout: Duration) -> Option<String> {
+    let topic = CString::new(topic).ok()?;
+    let mut names = [topic.as_ptr()];
+    let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+    // SAFETY: every object made here is destroyed here, results are only read before the event that owns them is
+    // destroyed, and the client outlives the call.
+    unsafe {
+        let client = consumer.client().native_ptr();
+        let topics = sys::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len());
+        let queue = sys::rd_kafka_queue_new(client);
+        sys::rd_kafka_DescribeTopics(client, topics, std::ptr::null(), queue);
+        let event = sys::rd_kafka_queue_poll(queue, timeout_ms);
+        let id = id_of(event);
+        if !event.is_null() {
+            sys::rd_kafka_event_destroy(event);
+        }
+        sys::rd_kafka_queue_destroy(queue);
+        sys::rd_kafka_TopicCollection_destroy(topics);
+        id
+    }
+}
+
+/// # Safety
+/// `event` is null or a live event.
+unsafe fn id_of(event: *mut sys::rd_kafka_event_t) -> Option<String> {
+    // SAFETY: librdkafka accepts any live event and answers null for one of another type; the results belong to it.
+    unsafe {
+        if event.is_null()
+            || sys::rd_kafka_event_error(event)
+                != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
+        {
+            return None;
+        }
+        let result = sys::rd_kafka_event_DescribeTopics_result(event);
+        if result.is_null() {
+            return None;
+        }
+        let mut count = 0;
+        let descriptions = sys::rd_kafka_DescribeTopics_result_topics(result, &mut count);
+        if count == 0 || descriptions.is_null() {
+            return None;
+        }
+        let id = sys::rd_kafka_TopicDescription_topic_id(*descriptions);
+        if id.is_null() {
+            return None;
+        }
+        let high = sys::rd_kafka_Uuid_most_significant_bits(id);
+        let low = sys::rd_kafka_Uuid_least_significant_bits(id);
+        Some(format!("{high:016x}{low:016x}"))
+    }
+}

@@ -1,0 +1,100 @@
+//! Credit: what the pipeline may still take in. All memory between Kafka and PostgreSQL is bounded here.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+
+use crate::settings::FlushLimits;
+
+/// Bytes handed to consumers and not yet decoded; enough to keep every core busy.
+const MAX_UNDECODED_BYTES: usize = 8 << 20;
+
+/// Counts what is on its way, and what the accumulating epoch holds, against their limits.
+///
+/// The source drains partitions only while [`Intake::is_open`]. As at most two epochs exist, and each closes the
+/// intake when it reaches a limit, memory stays bounded however long PostgreSQL is away.
+#[derive(Debug)]
+pub struct Intake {
+    limits: FlushLimits,
+    undecoded_bytes: AtomicUsize,
+    keys: AtomicUsize,
+    events: AtomicUsize,
+    bytes: AtomicUsize,
+    closed: AtomicBool,
+}
+
+impl Intake {
+    /// An open intake.
+    pub fn new(limits: FlushLimits) -> Self {
+        Self {
+            limits,
+            undecoded_bytes: AtomicUsize::new(0),
+            keys: AtomicUsize::new(0),
+            events: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether more records may be taken from the source.
+    pub fn is_open(&self) -> bool {
+        !self.closed.load(Relaxed)
+            && self.undecoded_bytes.load(Relaxed) < MAX_UNDECODED_BYTES
+            && !self.is_full()
+    }
+
+    /// Whether the accumulating epoch has reached a limit.
+    pub fn is_full(&self) -> bool {
+        self.keys.load(Relaxed) >= self.limits.max_keys
+            || self.events.load(Relaxed) >= self.limits.max_events
+            || self.bytes.load(Relaxed) >= self.limits.max_bytes
+    }
+
+    /// Records leave the source.
+    pub fn sent(&self, bytes: usize) {
+        self.undecoded_bytes.fetch_add(bytes, Relaxed);
+    }
+
+    /// Records were decoded and belong to the accumulating epoch; `bytes` is what it grew by.
+    pub fn decoded(&self, sent_bytes: usize, events: usize, keys: usize, bytes: usize) {
+        self.undecoded_bytes.fetch_sub(sent_bytes, Relaxed);
+        self.events.fetch_add(events, Relaxed);
+        self.keys.fetch_add(keys, Relaxed);
+        self.bytes.fetch_add(bytes, Relaxed);
+    }
+
+    /// A cut: what comes now belongs to a new epoch.
+    pub fn new_epoch(&self) {
+        self.events.store(0, Relaxed);
+        self.keys.store(0, Relaxed);
+        self.bytes.store(0, Relaxed);
+    }
+
+    /// Takes nothing in any more.
+    pub fn close(&self) {
+        self.closed.store(true, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn full_epoch_closes_the_intake_until_the_cut() {
+        let limits = FlushLimits {
+            interval: Duration::from_secs(1),
+            max_keys: 10,
+            max_events: 100,
+            max_bytes: 1000,
+        };
+        let intake = Intake::new(limits);
+        intake.sent(50);
+        intake.decoded(50, 1, 10, 1);
+        assert!(intake.is_full() && !intake.is_open());
+        intake.new_epoch();
+        assert!(intake.is_open());
+        intake.sent(MAX_UNDECODED_BYTES);
+        assert!(!intake.is_open() && !intake.is_full());
+    }
+}

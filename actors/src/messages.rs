@@ -1,0 +1,196 @@
+//! What actors tell each other, in the order in which data flow.
+
+use std::sync::Arc;
+
+use actix::Message;
+use hitstream_domain::frontier::IdleClaim;
+use hitstream_domain::progress::{Ledger, Offset, PartitionId};
+use hitstream_domain::rollup::Delta;
+use hitstream_domain::time::EventTime;
+
+use crate::packed::{FrozenRows, PackedRows};
+use crate::refuse::RefuseList;
+use crate::source::{Records, SourceError};
+use crate::window::SortedHits;
+
+/// The end of one epoch and the beginning of the next, as every actor on the data path sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// The epoch that ends; epochs are numbered within their generation.
+    pub epoch: u64,
+    /// How many consumers take part in it.
+    pub consumers: usize,
+}
+
+/// What the source tells the `GroupMember`.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub enum SourceEvent {
+    /// The group gives these partitions to this instance.
+    Assigned(Vec<PartitionId>),
+    /// The group takes these partitions back; they are held until released.
+    Revoked(Vec<PartitionId>),
+    /// The source ended and does not come back by itself.
+    Failed(SourceError),
+    /// The group was left, as asked.
+    Left,
+}
+
+/// Records of one partition, in offset order. Source → `PartitionConsumer`.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct RecordBatch {
+    /// The records.
+    pub records: Box<dyn Records>,
+    /// Their bytes, as counted against the intake.
+    pub bytes: usize,
+    /// The broker's word that the partition ended here: everything before this offset was delivered.
+    pub end: Option<Offset>,
+}
+
+/// Orders a consumer to end its epoch here. `GroupMember` → `PartitionConsumer`.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct CutEpoch(pub Cut);
+
+/// Tells a consumer that its partition is let go. `GroupMember` → `PartitionConsumer`.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Retire;
+
+/// Hits of one partition to be enriched and stored. `PartitionConsumer` → `Enricher`, by IP.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct EventBatch {
+    /// The epoch they belong to: consumers pass a cut one after another.
+    pub epoch: u64,
+    /// The fields before the geographic ones, packed ([`crate::enricher::EVENT_FIELDS`]).
+    pub events: PackedRows,
+}
+
+/// One consumer's mark: all its events of the epoch were sent before it. `PartitionConsumer` → every `Enricher`.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct EventsEnd(pub Cut);
+
+/// One sender's sums of an epoch, which are also its mark. `PartitionConsumer`, `Enricher` → every `WindowShard`.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct HitsPart {
+    /// The epoch.
+    pub cut: Cut,
+    /// Sums of this shard's hosts, each with the place of its rollup in `ROLLUPS`.
+    pub deltas: Vec<(usize, Delta)>,
+}
+
+/// What belongs to one epoch, from everyone who has a part in it → `Writer`.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct EpochPart {
+    /// The epoch.
+    pub cut: Cut,
+    /// The part.
+    pub part: Part,
+}
+
+/// The three kinds of parts of an epoch.
+#[derive(Debug)]
+pub enum Part {
+    /// From each `PartitionConsumer`.
+    Partition(PartitionPart),
+    /// From each `Enricher`.
+    Events(FrozenRows),
+    /// From each `WindowShard`.
+    Hits(SortedHits),
+}
+
+/// How one partition moved on in an epoch.
+#[derive(Clone, Debug)]
+pub struct PartitionPart {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The topic's incarnation.
+    pub incarnation: i32,
+    /// The next offset as committed before.
+    pub from: Offset,
+    /// The next offset after this epoch.
+    pub to: Offset,
+    /// The greatest event time accepted up to here.
+    pub max_event_time: Option<EventTime>,
+    /// What became of the records; nothing diverted yet.
+    pub ledger: Ledger,
+    /// Rejected records, packed as rows of `rejected_events`.
+    pub rejects: FrozenRows,
+    /// Proof that the partition is idle, if there is.
+    pub claim: Option<IdleClaim>,
+}
+
+/// The epoch is in the tables. `Writer` → `GroupMember`, `Finalizer`.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct EpochCommitted {
+    /// The epoch.
+    pub epoch: u64,
+    /// The next offsets now committed.
+    pub offsets: Vec<(PartitionId, Offset)>,
+    /// What was in it.
+    pub ledger: Ledger,
+}
+
+/// The end offsets seen at start, for `run --until-end`. `GroupMember` → `Finalizer`.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct ReadUntil(pub Arc<Vec<(PartitionId, Offset)>>);
+
+/// Orders a last cut and commit, then to leave the group. `PipelineSupervisor` → `GroupMember`.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Drain;
+
+/// An actor is no more. Anyone → `PipelineSupervisor`.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct ActorDied {
+    /// Its generation.
+    pub generation: u64,
+    /// What it was.
+    pub actor: &'static str,
+    /// How it ended.
+    pub cause: &'static str,
+}
+
+/// Something that a generation cannot go on from. Actors → `PipelineSupervisor`.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct GenerationEnded {
+    /// The generation.
+    pub generation: u64,
+    /// Why.
+    pub reason: EndReason,
+}
+
+/// Why a generation ends by itself.
+#[derive(Clone, Debug)]
+pub enum EndReason {
+    /// Another owner has moved a partition on; what was read here is void.
+    Fenced(String),
+    /// PostgreSQL refused rows; their records go on the refuse list.
+    Refused(RefuseList),
+    /// Every partition reached the end seen at start.
+    ReachedEnd,
+    /// Drained, as ordered.
+    Drained,
+    /// Nothing to be mended by trying again.
+    Fatal(Fatal),
+}
+
+/// Why a pipeline must stop, and what its user can do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fatal {
+    /// Configuration, or what is in the database or the topic, does not fit.
+    #[error("{0}")]
+    Mismatch(String),
+    /// A service stayed out of reach past its limit.
+    #[error("{0}")]
+    OutOfReach(String),
+}

@@ -1,0 +1,83 @@
+//! What the actor system is told: validated values, no defaults.
+
+use std::time::Duration;
+
+use hitstream_domain::watermark::TimeRules;
+
+/// Everything a pipeline needs to know.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The topic and the client's properties.
+    pub kafka: KafkaSettings,
+    /// Windows, watermark delay and skew.
+    pub rules: TimeRules,
+    /// `watermark.idle_timeout`: how long a partition must be proven quiet to no longer hold the frontier.
+    pub idle_timeout: Duration,
+    /// When an epoch is cut.
+    pub flush: FlushLimits,
+    /// `events.store`: whether each hit becomes a row of `processed_events`.
+    pub store_events: bool,
+    /// Sizes of the pools.
+    pub pools: PoolSizes,
+    /// `shutdown.timeout`: how long a last cut and commit may take.
+    pub shutdown_timeout: Duration,
+    /// `run --until-end`: stop at the end offsets seen at start.
+    pub until_end: bool,
+}
+
+/// How to reach the topic.
+#[derive(Clone, Debug)]
+pub struct KafkaSettings {
+    /// librdkafka properties, brokers and group among them.
+    pub properties: Vec<(String, String)>,
+    /// `kafka.topic`.
+    pub topic: String,
+    /// `kafka.group`.
+    pub group: String,
+    /// `kafka.start`: where a pipeline without any progress begins.
+    pub start: StartAt,
+    /// `kafka.on_data_loss`: what to do when the broker no longer has the next offset.
+    pub on_data_loss: OnDataLoss,
+}
+
+/// Where a pipeline without any progress begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartAt {
+    /// At the first record the broker still has.
+    Earliest,
+    /// At the next record to come.
+    Latest,
+}
+
+/// What to do when records were deleted before they were read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnDataLoss {
+    /// Stop and say which are missing.
+    Fail,
+    /// Go on at the first record there is.
+    Continue,
+}
+
+/// When an epoch is cut; whichever limit is reached first.
+#[derive(Clone, Copy, Debug)]
+pub struct FlushLimits {
+    /// `flush.interval`.
+    pub interval: Duration,
+    /// `flush.max_keys`: distinct (window, key) pairs, counted per partition.
+    pub max_keys: usize,
+    /// `flush.max_events`: records.
+    pub max_events: usize,
+    /// `flush.max_bytes`: memory held by sums, events and rejects.
+    pub max_bytes: usize,
+}
+
+/// How many of each.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolSizes {
+    /// `actors.threads`: arbiters that share the data path.
+    pub threads: usize,
+    /// `actors.window_shards`.
+    pub window_shards: usize,
+    /// `enrich.workers`.
+    pub enrichers: usize,
+}

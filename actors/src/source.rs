@@ -1,0 +1,114 @@
+//! Where records come from: the trait of an event source, and what it tells.
+//!
+//! The real one is [`crate::group_member::kafka`].
+
+use std::fmt;
+use std::time::Duration;
+
+use actix::Recipient;
+use futures::future::BoxFuture;
+use hitstream_domain::progress::{Offset, PartitionId};
+use hitstream_domain::time::EventTime;
+
+use crate::messages::{RecordBatch, SourceEvent};
+
+/// One record as it lies in the client's memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// Its position in the partition.
+    pub offset: Offset,
+    /// Its Kafka timestamp, where it has one.
+    pub timestamp: Option<EventTime>,
+    /// Its value; `None` is a tombstone.
+    pub value: Option<&'a [u8]>,
+}
+
+/// Records that stay where the client put them until they are dropped.
+pub trait Records: Send {
+    /// Visits each record in offset order.
+    fn for_each(&self, visit: &mut dyn FnMut(Record<'_>));
+
+    /// Bytes of all values.
+    fn bytes(&self) -> usize;
+}
+
+/// A topic as the source finds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicDescription {
+    /// The cluster's id; empty where the broker has none.
+    pub cluster_id: String,
+    /// The topic's id, 128 bits in hexadecimal; zero where the broker has none.
+    pub topic_id: String,
+    /// Every partition of the topic, by number.
+    pub partitions: Vec<PartitionRange>,
+}
+
+/// The records that a broker has of one partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartitionRange {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The first offset there is.
+    pub low: Offset,
+    /// The offset after the last one.
+    pub high: Offset,
+}
+
+/// Where to start reading a partition, and where to send what comes.
+pub struct Feed {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The first offset wanted.
+    pub from: Offset,
+    /// Its consumer.
+    pub sink: Box<dyn Fn(RecordBatch) + Send>,
+}
+
+impl fmt::Debug for Feed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "partition {} from {}", self.partition, self.from)
+    }
+}
+
+/// Why a source cannot answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SourceError {
+    /// The brokers know no such topic.
+    #[error("topic {0:?} does not exist")]
+    TopicMissing(String),
+    /// The brokers are out of reach, or busy with themselves. Worth another try.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The client's configuration is refused; trying again changes nothing.
+    #[error("{0}")]
+    Configuration(String),
+}
+
+/// A member of a consumer group that outlives generations of actors: a new generation attaches to the same membership,
+/// so that a crash inside the process moves no partition.
+pub trait Source: Send + Sync {
+    /// Sends events to a new generation from now on, beginning with the present assignment. Feeds of the generation
+    /// before end. Nothing is drained while `intake` is closed.
+    fn attach(&self, events: Recipient<SourceEvent>, intake: std::sync::Arc<crate::intake::Intake>);
+
+    /// Drops all feeds; the membership stays.
+    fn detach(&self);
+
+    /// Asks the brokers what the topic is like now.
+    fn describe(
+        &self,
+        timeout: Duration,
+    ) -> BoxFuture<'static, Result<TopicDescription, SourceError>>;
+
+    /// Reads these partitions, which were assigned.
+    fn feed(&self, feeds: Vec<Feed>);
+
+    /// Lets go of these partitions, which were revoked.
+    fn release(&self, partitions: Vec<PartitionId>);
+
+    /// Commits offsets to the brokers, for tools that watch lag; they decide nothing.
+    fn publish_offsets(&self, offsets: Vec<(PartitionId, Offset)>);
+
+    /// Leaves the group and ends.
+    fn leave(&self);
+}

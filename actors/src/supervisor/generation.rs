@@ -1,0 +1,160 @@
+//! The whole graph of one generation, sink first, on one page.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, Addr, Arbiter, Recipient};
+use hitstream_domain::rollup::KeyHasher;
+
+use crate::backoff::Backoff;
+use crate::enricher::Enricher;
+use crate::finalizer::{Finalizer, Round};
+use crate::group_member::{GroupMember, MemberParts};
+use crate::intake::Intake;
+use crate::link::{Link, Obituary};
+use crate::messages::{ActorDied, EpochCommitted, GenerationEnded};
+use crate::refuse::RefuseList;
+use crate::settings::Settings;
+use crate::source::Source;
+use crate::store::{Claims, Store};
+use crate::window::WindowShard;
+use crate::writer::{EpochAssembly, PartsExpected, TellCommits, Writer};
+
+/// What every generation is made from.
+#[derive(Clone)]
+pub struct Blueprint {
+    /// Settings of the pipeline.
+    pub settings: Settings,
+    /// Where records come from; outlives generations.
+    pub source: Arc<dyn Source>,
+    /// Where results go; outlives generations.
+    pub store: Arc<dyn Store>,
+    /// Beside the supervisor, who wants to know of commits.
+    pub observers: Vec<Recipient<EpochCommitted>>,
+}
+
+/// One set of actors, from spawn to end. Nothing in it survives it.
+pub struct Generation {
+    number: u64,
+    control: Arbiter,
+    data: Vec<Arbiter>,
+    /// The actor that takes orders.
+    pub group_member: Addr<GroupMember>,
+}
+
+impl Generation {
+    /// Spawns all actors but the consumers, which the `GroupMember` spawns as partitions are assigned.
+    pub fn spawn(
+        number: u64,
+        blueprint: &Blueprint,
+        refuse: Arc<RefuseList>,
+        ended: Recipient<GenerationEnded>,
+        died: Recipient<ActorDied>,
+    ) -> Self {
+        let Blueprint { settings, source, store, observers } = blueprint;
+        let obituary = Obituary::new(died, number);
+        let hasher = KeyHasher::default();
+        let intake = Arc::new(Intake::new(settings.flush));
+        let control = Arbiter::new();
+        let data: Vec<Arbiter> =
+            (0..settings.pools.threads.max(1)).map(|_| Arbiter::new()).collect();
+        let mut threads = data.iter().map(Arbiter::handle).cycle();
+        let mut next_thread = || threads.next().unwrap_or_else(|| control.handle());
+
+        let expected = PartsExpected {
+            shards: settings.pools.window_shards,
+            enrichers: settings.pools.enrichers,
+        };
+        let writer = {
+            let (store, ended, watch) =
+                (Arc::clone(store), ended.clone(), obituary.watch("Writer"));
+            let committed = observers.clone();
+            Writer::start_in_arbiter(&control.handle(), move |_| Writer {
+                generation: number,
+                store,
+                assembly: EpochAssembly::new(expected),
+                committed,
+                ended,
+                watch,
+            })
+        };
+        let to_writer = Link::new(writer, "Writer", &obituary);
+
+        let shards: Vec<Link<WindowShard>> = (0..expected.shards)
+            .map(|_| {
+                let (hasher, writer) = (hasher.clone(), to_writer.clone());
+                let watch = obituary.watch("WindowShard");
+                let shard = WindowShard::start_in_arbiter(&next_thread(), move |_| {
+                    WindowShard::new(hasher, expected.enrichers, writer, watch)
+                });
+                Link::new(shard, "WindowShard", &obituary)
+            })
+            .collect();
+
+        let enrichers: Vec<Link<Enricher>> = (0..expected.enrichers)
+            .map(|_| {
+                let (shards, writer) = (shards.clone(), to_writer.clone());
+                let watch = obituary.watch("Enricher");
+                let enricher = Enricher::start_in_arbiter(&next_thread(), move |_| {
+                    Enricher::new(shards, writer, watch)
+                });
+                Link::new(enricher, "Enricher", &obituary)
+            })
+            .collect();
+
+        let finalizer = {
+            let (store, ended, watch) =
+                (Arc::clone(store), ended.clone(), obituary.watch("Finalizer"));
+            let rules = settings.rules;
+            let claims = if settings.until_end { Claims::Ignored } else { Claims::Valid };
+            Finalizer::start_in_arbiter(&control.handle(), move |_| Finalizer {
+                generation: number,
+                store,
+                rules,
+                until: None,
+                claims,
+                ended,
+                round: Round::default(),
+                backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(5)),
+                watch,
+            })
+        };
+        to_writer.send(TellCommits(finalizer.clone().recipient()));
+
+        let parts = MemberParts {
+            generation: number,
+            settings: settings.clone(),
+            source: Arc::clone(source),
+            store: Arc::clone(store),
+            intake,
+            hasher,
+            refuse,
+            threads: data.iter().map(Arbiter::handle).collect(),
+            shards,
+            enrichers,
+            writer: to_writer.clone(),
+            finalizer: Link::new(finalizer, "Finalizer", &obituary),
+            ended,
+            watch: obituary.watch("GroupMember"),
+            obituary,
+        };
+        let group_member =
+            GroupMember::start_in_arbiter(&control.handle(), move |_| GroupMember::new(parts));
+        to_writer.send(TellCommits(group_member.clone().recipient()));
+        Self { number, control, data, group_member }
+    }
+
+    /// Its number.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Ends it: all actors and all they hold are dropped with their threads.
+    pub fn end(self, source: &dyn Source) {
+        source.detach();
+        self.control.stop();
+        for arbiter in &self.data {
+            arbiter.stop();
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! `PipelineSupervisor`: keeps one generation of actors alive, and replaces it when any of them dies.
+//!
+//! actix's own `Supervisor` does not survive a panic, and a new actor beside old ones would need their state mended. So
+//! the whole generation goes, and the next starts from committed progress.
+
+mod generation;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, AsyncContext, Context, Handler, Message};
+use tokio::sync::oneshot;
+use tracing::{error, info, warn};
+
+pub use generation::{Blueprint, Generation};
+
+use crate::backoff::Backoff;
+use crate::messages::{ActorDied, Drain, EndReason, Fatal, GenerationEnded};
+use crate::refuse::RefuseList;
+
+/// How long a generation must live for the next crash to count as a first one.
+const LIVED_WELL: Duration = Duration::from_secs(60);
+
+/// Spawns, watches and replaces generations.
+pub struct PipelineSupervisor {
+    blueprint: Blueprint,
+    generation: Option<Generation>,
+    started: u64,
+    started_at: Duration,
+    backoff: Backoff,
+    refuse: RefuseList,
+    stopping: bool,
+    outcome: Option<oneshot::Sender<Result<(), Fatal>>>,
+}
+
+/// Orders the pipeline to finish: cut, commit, leave the group.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Shutdown;
+
+impl PipelineSupervisor {
+    /// A supervisor that says on `outcome` how the pipeline ended.
+    pub fn new(blueprint: Blueprint, outcome: oneshot::Sender<Result<(), Fatal>>) -> Self {
+        Self {
+            blueprint,
+            generation: None,
+            started: 0,
+            started_at: Duration::ZERO,
+            backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(30)),
+            refuse: RefuseList::default(),
+            stopping: false,
+            outcome: Some(outcome),
+        }
+    }
+
+    fn spawn(&mut self, ctx: &mut Context<Self>) {
+        if self.stopping {
+            return self.finish(Ok(()));
+        }
+        self.started += 1;
+        self.started_at = crate::clock::monotonic();
+        let refuse = Arc::new(self.refuse.clone());
+        let address = ctx.address();
+        let generation = Generation::spawn(
+            self.started,
+            &self.blueprint,
+            refuse,
+            address.clone().recipient(),
+            address.recipient(),
+        );
+        info!(generation = self.started, "pipeline started");
+        self.generation = Some(generation);
+    }
+
+    /// Ends the running generation, if it is the one meant.
+    fn end(&mut self, number: u64) -> bool {
+        if self.generation.as_ref().is_none_or(|running| running.number() != number) {
+            return false; // one death brings others: only the first counts
+        }
+        if let Some(generation) = self.generation.take() {
+            generation.end(&*self.blueprint.source);
+        }
+        true
+    }
+
+    fn respawn_later(&mut self, ctx: &mut Context<Self>) {
+        if crate::clock::monotonic().saturating_sub(self.started_at) > LIVED_WELL {
+            self.backoff.reset();
+        }
+        let wait = self.backoff.next_wait();
+        info!(after = ?wait, "starting again from committed progress");
+        ctx.run_later(wait, Self::spawn);
+    }
+
+    fn finish(&mut self, outcome: Result<(), Fatal>) {
+        if let Some(tell) = self.outcome.take() {
+            // Nobody waits any more where the process is already ending.
+            let _ = tell.send(outcome);
+        }
+    }
+}
+
+impl Actor for PipelineSupervisor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.spawn(ctx);
+    }
+}
+
+impl Handler<ActorDied> for PipelineSupervisor {
+    type Result = ();
+
+    fn handle(&mut self, died: ActorDied, ctx: &mut Self::Context) {
+        if self.end(died.generation) {
+            error!(actor = died.actor, cause = died.cause, "an actor died; its generation ends");
+            self.respawn_later(ctx);
+        }
+    }
+}
+
+impl Handler<GenerationEnded> for PipelineSupervisor {
+    type Result = ();
+
+    fn handle(&mut self, ended: GenerationEnded, ctx: &mut Self::Context) {
+        if let EndReason::ReachedEnd = ended.reason {
+            return self.handle(Shutdown, ctx);
+        }
+        if !self.end(ended.generation) {
+            return;
+        }
+        match ended.reason {
+            EndReason::ReachedEnd => {}
+            EndReason::Drained => self.finish(Ok(())),
+            EndReason::Fatal(fatal) => self.finish(Err(fatal)),
+            EndReason::Fenced(reason) => {
+                warn!(%reason, "what was read is thrown away");
+                self.respawn_later(ctx);
+            }
+            EndReason::Refused(refused) => {
+                warn!(
+                    keys = refused.keys.len(),
+                    events = refused.events.len(),
+                    rejects = refused.rejects.len(),
+                    said = refused.said,
+                    "PostgreSQL refuses rows; their records will be rejected"
+                );
+                self.refuse.extend(refused);
+                self.backoff.reset();
+                self.spawn(ctx);
+            }
+        }
+    }
+}
+
+impl Handler<Shutdown> for PipelineSupervisor {
+    type Result = ();
+
+    fn handle(&mut self, _: Shutdown, ctx: &mut Self::Context) {
+        if self.stopping {
+            return;
+        }
+        self.stopping = true;
+        let Some(generation) = &self.generation else { return self.finish(Ok(())) };
+        generation.group_member.do_send(Drain);
+        let timeout = self.blueprint.settings.shutdown_timeout;
+        ctx.run_later(timeout, move |supervisor, _| {
+            if supervisor.outcome.is_some() {
+                warn!(
+                    ?timeout,
+                    "not committed in time; what was read since the last commit will be read again"
+                );
+                supervisor.finish(Ok(()));
+            }
+        });
+    }
+}

@@ -1,0 +1,130 @@
+//! `Writer`: puts the parts of an epoch together and commits it, however long it takes.
+
+mod epoch;
+pub mod postgres;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, WrapFuture};
+use tracing::{debug, info, warn};
+
+pub use epoch::{Epoch, EpochAssembly, PartsExpected};
+
+use crate::backoff::Backoff;
+use crate::link::DeathWatch;
+use crate::messages::{EndReason, EpochCommitted, EpochPart, Fatal, GenerationEnded};
+use crate::refuse::RefuseList;
+use crate::store::{Store, StoreError};
+
+/// Commits epochs, one at a time.
+pub struct Writer {
+    /// The generation it belongs to.
+    pub generation: u64,
+    /// Where epochs go.
+    pub store: Arc<dyn Store>,
+    /// The epoch whose parts are arriving.
+    pub assembly: EpochAssembly,
+    /// Who wants to know of commits; told in this order.
+    pub committed: Vec<Recipient<EpochCommitted>>,
+    /// Who wants to know that it cannot go on.
+    pub ended: Recipient<GenerationEnded>,
+    /// Reports this actor's death.
+    pub watch: DeathWatch,
+}
+
+impl Actor for Writer {
+    type Context = Context<Self>;
+}
+
+/// Late: who wants to know of commits, because these actors are spawned after the writer.
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+pub struct TellCommits(pub Recipient<EpochCommitted>);
+
+impl Handler<TellCommits> for Writer {
+    type Result = ();
+
+    fn handle(&mut self, TellCommits(whom): TellCommits, _: &mut Self::Context) {
+        self.committed.push(whom);
+    }
+}
+
+impl Handler<EpochPart> for Writer {
+    type Result = ();
+
+    fn handle(&mut self, part: EpochPart, ctx: &mut Self::Context) {
+        let Some(epoch) = self.assembly.add(part) else { return };
+        let store = Arc::clone(&self.store);
+        // Epoch n+1 is cut only after n is known to be committed, so commits never overlap.
+        ctx.spawn(commit(store, epoch).into_actor(self).map(|outcome, writer, _| match outcome {
+            Ok(committed) => {
+                for whom in &writer.committed {
+                    whom.do_send(committed.clone());
+                }
+            }
+            Err(reason) => {
+                writer.ended.do_send(GenerationEnded { generation: writer.generation, reason })
+            }
+        }));
+    }
+}
+
+/// Commits one epoch, trying for ever where that can help.
+async fn commit(store: Arc<dyn Store>, epoch: Epoch) -> Result<EpochCommitted, EndReason> {
+    let number = epoch.number;
+    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+    loop {
+        let error = match commit_once(&*store, &epoch).await {
+            Ok(ledger) => {
+                if backoff.tries() > 0 {
+                    info!(epoch = number, tries = backoff.tries(), "PostgreSQL commits again");
+                }
+                debug!(epoch = number, records = ledger.records, "epoch committed");
+                return Ok(EpochCommitted { epoch: number, offsets: epoch.offsets(), ledger });
+            }
+            Err(error) => error,
+        };
+        match error {
+            StoreError::Unavailable(reason) => {
+                let wait = backoff.next_wait();
+                warn!(epoch = number, %reason, retry_in = ?wait, "PostgreSQL does not commit; trying again");
+                tokio::time::sleep(wait).await;
+            }
+            StoreError::Fenced(reason) => return Err(EndReason::Fenced(reason)),
+            StoreError::Mismatch(reason) => return Err(EndReason::Fatal(Fatal::Mismatch(reason))),
+            StoreError::Refused(reason) => match find_refused(&*store, &epoch, reason).await {
+                Ok(refused) => return Err(EndReason::Refused(refused)),
+                Err(reason) => {
+                    let wait = backoff.next_wait();
+                    warn!(epoch = number, %reason, retry_in = ?wait, "PostgreSQL refuses an epoch; trying again");
+                    tokio::time::sleep(wait).await;
+                }
+            },
+        }
+    }
+}
+
+async fn commit_once(
+    store: &dyn Store,
+    epoch: &Epoch,
+) -> Result<hitstream_domain::progress::Ledger, StoreError> {
+    if epoch.is_empty() {
+        return Ok(hitstream_domain::progress::Ledger::default());
+    }
+    store.commit(epoch).await
+}
+
+async fn find_refused(
+    store: &dyn Store,
+    epoch: &Epoch,
+    reason: String,
+) -> Result<RefuseList, String> {
+    match store.find_refused(epoch).await {
+        Ok(found) if found.is_empty() => {
+            Err(format!("{reason}; yet no single row of it is refused when tried alone"))
+        }
+        Ok(found) => Ok(found),
+        Err(error) => Err(format!("{reason}; looking for the refused rows: {error}")),
+    }
+}

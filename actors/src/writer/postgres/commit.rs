@@ -1,0 +1,270 @@
+//! *Commit*: one epoch in one transaction. Its numbered steps are DESIGN section 5's, each a statement of its own: a
+//! snapshot older than its lock breaks the protocol.
+
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use futures::SinkExt;
+use hitstream_domain::progress::Ledger;
+use hitstream_domain::time::EventTime;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{CopyInSink, Transaction};
+
+use super::locks::frontier_lock;
+use super::session::classify;
+use super::types::{Timestamp, Uuid};
+use super::{PipelineSettings, PostgresStore, begin};
+use crate::clock;
+use crate::enricher::EVENT_FIELDS;
+use crate::messages::PartitionPart;
+use crate::packed::RowOrigin;
+use crate::store::StoreError;
+use crate::window::SortedRow;
+use crate::writer::Epoch;
+
+/// Rows of one upsert; measured best between 5,000 and 10,000.
+const ROWS_PER_UPSERT: usize = 8_192;
+
+pub(super) const REJECT_COLUMNS: &str =
+    "topic, incarnation, partition, \"offset\", reason, detail, payload, kafka_time";
+
+const LOCK_PROGRESS: &str = "SELECT partition FROM partition_progress WHERE incarnation = $1 \
+     AND partition = ANY($2) ORDER BY partition FOR UPDATE";
+
+const MOVE_PROGRESS: &str = "UPDATE partition_progress AS p SET \
+     next_offset = n.next_offset, \
+     max_event_time = greatest(p.max_event_time, n.max_event_time), \
+     idle_until = CASE WHEN n.accepted > 0 THEN NULL \
+                       WHEN n.idle_for IS NOT NULL THEN now() + n.idle_for * interval '1 microsecond' \
+                       ELSE p.idle_until END, \
+     owner = $2, updated_at = now(), \
+     records = p.records + n.records, accepted = p.accepted + n.accepted, rejected = p.rejected + n.rejected, \
+     sanitised = p.sanitised + n.sanitised, counted = p.counted + n.counted, late = p.late + n.late, \
+     diverted = p.diverted + n.diverted, lost = p.lost + n.lost \
+     FROM unnest($3::int[], $4::bigint[], $5::bigint[], $6::timestamptz[], $7::bigint[], $8::bigint[], \
+                 $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[]) \
+       AS n(partition, old_offset, next_offset, max_event_time, idle_for, records, accepted, rejected, sanitised, \
+            counted, late, diverted, lost) \
+     WHERE p.incarnation = $1 AND p.partition = n.partition AND p.next_offset = n.old_offset";
+
+/// Commits an epoch; on any error the transaction is rolled back.
+pub(super) async fn commit(store: &PostgresStore, epoch: &Epoch) -> Result<Ledger, StoreError> {
+    store.attach_days(epoch).await?;
+    let mut connection = store.connection().await?;
+    let transaction = begin(&mut connection).await?;
+    let begun_at = clock::monotonic();
+    // 1
+    let lock = frontier_lock(&store.settings.schema);
+    let locked = transaction.execute("SELECT pg_advisory_xact_lock_shared($1)", &[&lock]).await;
+    locked.map_err(|error| classify(&error))?;
+    // 2
+    let frontier = read_frontier(&transaction, &store.pipeline).await?;
+    let is_behind = |start: EventTime| store.pipeline.rules.window.starting(start).end <= frontier;
+    // 3 and 4
+    let ledger =
+        move_progress(store, &transaction, epoch, epoch.behind(is_behind), begun_at).await?;
+    // 5
+    for rollup in 0..store.rollups.len() {
+        write_rollup(store, &transaction, rollup, &epoch.rows(rollup), frontier).await?;
+    }
+    copy_events(store, &transaction, epoch, |_| true).await?;
+    copy_rejects(&transaction, epoch, |_| true).await?;
+    transaction.commit().await.map_err(|error| classify(&error))?;
+    Ok(ledger)
+}
+
+/// Reads f, and with it whether the pipeline's settings are still what this instance believes.
+pub(super) async fn read_frontier(
+    transaction: &Transaction<'_>,
+    settings: &PipelineSettings,
+) -> Result<EventTime, StoreError> {
+    let query = "SELECT f, window_size, window_slide, watermark_delay FROM frontier, pipeline";
+    let row = transaction.query_one(query, &[]).await.map_err(|error| classify(&error))?;
+    super::pipeline::check_rules(settings, (row.get(1), row.get(2), row.get(3)))?;
+    let Timestamp(frontier) = row.get(0);
+    Ok(frontier)
+}
+
+/// Steps 3 and 4: fences every other owner by comparing and setting offsets.
+async fn move_progress(
+    store: &PostgresStore,
+    transaction: &Transaction<'_>,
+    epoch: &Epoch,
+    diverted: i64,
+    begun_at: Duration,
+) -> Result<Ledger, StoreError> {
+    let moved: Vec<&PartitionPart> =
+        epoch.partitions.iter().filter(|p| p.from != p.to || p.claim.is_some()).collect();
+    let incarnation = moved.first().map_or(0, |part| part.incarnation);
+    let partitions: Vec<i32> = moved.iter().map(|part| part.partition.0).collect();
+    let locked = transaction.query(LOCK_PROGRESS, &[&incarnation, &partitions]).await;
+    locked.map_err(|error| classify(&error))?;
+
+    let mut ledgers: Vec<Ledger> = moved.iter().map(|part| part.ledger).collect();
+    if let Some(lowest) = ledgers.first_mut() {
+        lowest.counted -= diverted;
+        lowest.diverted += diverted;
+    }
+    let column = |of: fn(&Ledger) -> i64| ledgers.iter().map(of).collect::<Vec<i64>>();
+    let old: Vec<i64> = moved.iter().map(|part| part.from.0).collect();
+    let new: Vec<i64> = moved.iter().map(|part| part.to.0).collect();
+    let max: Vec<Option<Timestamp>> =
+        moved.iter().map(|part| part.max_event_time.map(Timestamp)).collect();
+    let idle: Vec<Option<i64>> =
+        moved.iter().map(|part| idle_micros(store, part, begun_at)).collect();
+    let parameters: &[&(dyn ToSql + Sync)] = &[
+        &incarnation,
+        &store.settings.instance,
+        &partitions,
+        &old,
+        &new,
+        &max,
+        &idle,
+        &column(|l| l.records),
+        &column(|l| l.accepted),
+        &column(|l| l.rejected),
+        &column(|l| l.sanitised),
+        &column(|l| l.counted),
+        &column(|l| l.late),
+        &column(|l| l.diverted),
+        &column(|l| l.lost),
+    ];
+    let rows =
+        transaction.execute(MOVE_PROGRESS, parameters).await.map_err(|error| classify(&error))?;
+    if rows != moved.len() as u64 {
+        return Err(StoreError::Fenced(format!(
+            "{rows} of {} partitions still stood where epoch {} began; the others were moved on by another owner",
+            moved.len(),
+            epoch.number
+        )));
+    }
+    let mut sum = Ledger::default();
+    for ledger in ledgers {
+        sum += ledger;
+    }
+    Ok(sum)
+}
+
+/// How long a partition's claim still held when PostgreSQL's `now()` was fixed.
+fn idle_micros(store: &PostgresStore, part: &PartitionPart, begun_at: Duration) -> Option<i64> {
+    let left = part.claim?.remaining(begun_at, store.pipeline.idle_timeout)?;
+    i64::try_from(left.as_micros()).ok()
+}
+
+/// Upserts the sums of one rollup: what is on time and ahead of the frontier into its open table, all else into its late
+/// table.
+pub(super) async fn write_rollup(
+    store: &PostgresStore,
+    transaction: &Transaction<'_>,
+    rollup: usize,
+    rows: &[SortedRow<'_>],
+    frontier: EventTime,
+) -> Result<(), StoreError> {
+    let Some(tables) = store.rollups.get(rollup) else { return Ok(()) };
+    let is_open =
+        |row: &SortedRow<'_>| store.pipeline.rules.window.starting(row.window_start).end > frontier;
+    let open = |row: &SortedRow<'_>| if is_open(row) { row.tally.on_time } else { 0 };
+    let late = |row: &SortedRow<'_>| row.tally.on_time + row.tally.late - open(row);
+    write_hits(transaction, &tables.upsert_open, store, rows, open).await?;
+    write_hits(transaction, &tables.upsert_late, store, rows, late).await
+}
+
+/// Upserts what `hits` makes of each row, rows without hits left out.
+async fn write_hits(
+    transaction: &Transaction<'_>,
+    upsert: &str,
+    store: &PostgresStore,
+    rows: &[SortedRow<'_>],
+    hits: impl Fn(&SortedRow<'_>) -> u64,
+) -> Result<(), StoreError> {
+    let rows: Vec<(&SortedRow<'_>, u64)> =
+        rows.iter().map(|row| (row, hits(row))).filter(|(_, hits)| *hits > 0).collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let statement = transaction.prepare(upsert).await.map_err(|error| classify(&error))?;
+    for chunk in rows.chunks(ROWS_PER_UPSERT) {
+        let window = |row: &SortedRow<'_>| store.pipeline.rules.window.starting(row.window_start);
+        let starts: Vec<_> = chunk.iter().map(|(row, _)| Timestamp(row.window_start)).collect();
+        let ends: Vec<_> = chunk.iter().map(|(row, _)| Timestamp(window(row).end)).collect();
+        let hosts: Vec<i64> = chunk.iter().map(|(row, _)| row.host_hash).collect();
+        let keys: Vec<_> = chunk.iter().map(|(row, _)| Uuid(row.row_key)).collect();
+        let hits: Vec<i64> =
+            chunk.iter().map(|(_, hits)| i64::try_from(*hits).unwrap_or(i64::MAX)).collect();
+        let dimensions = statement.params().len() - 5;
+        let mut texts: Vec<Vec<Option<&str>>> = vec![Vec::with_capacity(chunk.len()); dimensions];
+        for (row, _) in chunk {
+            for (column, text) in texts.iter_mut().zip(row.texts.clone()) {
+                column.push(text);
+            }
+        }
+        let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&starts, &ends, &hosts, &keys, &hits];
+        parameters.extend(texts.iter().map(|column| column as &(dyn ToSql + Sync)));
+        transaction.execute(&statement, &parameters).await.map_err(|error| classify(&error))?;
+    }
+    Ok(())
+}
+
+/// Copies the wanted events in: those of attached days to the partitioned table, the others beside it.
+pub(super) async fn copy_events(
+    store: &PostgresStore,
+    transaction: &Transaction<'_>,
+    epoch: &Epoch,
+    wanted: impl Fn(&RowOrigin) -> bool,
+) -> Result<(), StoreError> {
+    let columns = EVENT_FIELDS.join(", ");
+    for (table, attached) in [("processed_events", true), ("processed_events_overflow", false)] {
+        let slices: Vec<Bytes> = epoch
+            .events
+            .iter()
+            .flat_map(|rows| {
+                rows.slices(|row| wanted(row) && store.is_attached(row.day) == attached)
+            })
+            .collect();
+        copy(transaction, table, &columns, slices).await?;
+    }
+    Ok(())
+}
+
+/// Copies the wanted rejected records in.
+pub(super) async fn copy_rejects(
+    transaction: &Transaction<'_>,
+    epoch: &Epoch,
+    wanted: impl Fn(&RowOrigin) -> bool,
+) -> Result<(), StoreError> {
+    let slices: Vec<Bytes> =
+        epoch.partitions.iter().flat_map(|part| part.rejects.slices(&wanted)).collect();
+    copy(transaction, "rejected_events", REJECT_COLUMNS, slices).await
+}
+
+/// Sends packed tuples as a binary COPY.
+async fn copy(
+    transaction: &Transaction<'_>,
+    table: &str,
+    columns: &str,
+    slices: Vec<Bytes>,
+) -> Result<(), StoreError> {
+    if slices.is_empty() {
+        return Ok(());
+    }
+    let command = format!("COPY {table} ({columns}) FROM STDIN BINARY");
+    let sink: CopyInSink<Bytes> =
+        transaction.copy_in(&command).await.map_err(|error| classify(&error))?;
+    futures::pin_mut!(sink);
+    let mut header = BytesMut::from(&b"PGCOPY\n\xff\r\n\0"[..]);
+    header.put_u32(0); // flags
+    header.put_u32(0); // length of the header's extension
+    sink.feed(header.freeze()).await.map_err(|error| classify(&error))?;
+    for slice in slices {
+        // A message of the protocol may not exceed 1 GiB; smaller ones keep the socket's buffer small.
+        for at in (0..slice.len()).step_by(COPY_MESSAGE_BYTES) {
+            let part = slice.slice(at..slice.len().min(at + COPY_MESSAGE_BYTES));
+            sink.send(part).await.map_err(|error| classify(&error))?;
+        }
+    }
+    sink.feed(Bytes::from_static(&[0xff, 0xff])).await.map_err(|error| classify(&error))?;
+    sink.finish().await.map_err(|error| classify(&error))?;
+    Ok(())
+}
+
+const COPY_MESSAGE_BYTES: usize = 256 << 10;

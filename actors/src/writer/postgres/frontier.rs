@@ -1,0 +1,109 @@
+//! *Advance* and *move*: the frontier, and the windows behind it.
+
+use hitstream_domain::frontier::{PartitionClock, frontier};
+use hitstream_domain::progress::{Offset, PartitionId};
+use hitstream_domain::time::EventTime;
+use tokio_postgres::{Error, Row};
+
+use super::locks::{frontier_lock, move_lock};
+use super::session::classify;
+use super::types::Timestamp;
+use super::{PostgresStore, begin};
+use crate::store::{Claims, Move, StoreError, Survey};
+
+/// `clock_timestamp()`, never `now()`: claims are compared with a time after K is held.
+const SURVEY: &str = "SELECT f.f, clock_timestamp(), p.partition, p.next_offset, p.max_event_time, p.idle_until \
+     FROM frontier f LEFT JOIN partition_progress p \
+       ON p.incarnation = (SELECT max(incarnation) FROM partition_progress) ORDER BY p.partition";
+
+/// Reads the frontier and all progress without a lock: good enough to decide whether an advance is due.
+pub(super) async fn survey(store: &PostgresStore) -> Result<Survey, StoreError> {
+    let connection = store.connection().await?;
+    let rows = connection.query(SURVEY, &[]).await.map_err(|error| classify(&error))?;
+    read_survey(&rows).map_err(|error| classify(&error))
+}
+
+/// Sets f to the frontier computed from all progress, if that is greater.
+pub(super) async fn advance(
+    store: &PostgresStore,
+    claims: Claims,
+) -> Result<EventTime, StoreError> {
+    let mut connection = store.connection().await?;
+    let transaction = begin(&mut connection).await?;
+    let lock = frontier_lock(&store.settings.schema);
+    let advanced: Result<EventTime, Error> = async {
+        transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&lock]).await?;
+        let survey = read_survey(&transaction.query(SURVEY, &[]).await?)?;
+        let computed = survey.computed(store.pipeline.rules.delay, claims);
+        if computed <= survey.frontier {
+            return Ok(survey.frontier);
+        }
+        let update = "UPDATE frontier SET f = $1, updated_at = clock_timestamp()";
+        transaction.execute(update, &[&Timestamp(computed)]).await?;
+        Ok(computed)
+    }
+    .await;
+    let frontier = advanced.map_err(|error| classify(&error))?;
+    transaction.commit().await.map_err(|error| classify(&error))?;
+    Ok(frontier)
+}
+
+/// Moves the earliest window behind the frontier, in all rollups at once.
+pub(super) async fn move_window(store: &PostgresStore) -> Result<Move, StoreError> {
+    let mut connection = store.connection().await?;
+    let transaction = begin(&mut connection).await?;
+    let lock = move_lock(&store.settings.schema);
+    let moved: Result<Move, Error> = async {
+        let try_lock = "SELECT pg_try_advisory_xact_lock($1)";
+        if !transaction.query_one(try_lock, &[&lock]).await?.get::<_, bool>(0) {
+            return Ok(Move::Busy);
+        }
+        let earliest: Vec<String> = store
+            .rollups
+            .iter()
+            .map(|tables| format!("(SELECT window_start, window_end FROM {} ORDER BY window_start LIMIT 1)", tables.open))
+            .collect();
+        let query = format!(
+            "SELECT o.window_start FROM ({}) o, frontier f WHERE o.window_end <= f.f ORDER BY 1 LIMIT 1",
+            earliest.join(" UNION ALL ")
+        );
+        let Some(row) = transaction.query_opt(&query, &[]).await? else { return Ok(Move::Nothing) };
+        let Timestamp(window) = row.get(0);
+        for tables in &store.rollups {
+            transaction.execute(&tables.move_window, &[&Timestamp(window)]).await?;
+        }
+        Ok(Move::Moved(window))
+    }
+    .await;
+    let outcome = moved.map_err(|error| classify(&error))?;
+    transaction.commit().await.map_err(|error| classify(&error))?;
+    Ok(outcome)
+}
+
+impl Survey {
+    /// The frontier that the partitions allow, which may lie behind the committed one.
+    pub fn computed(&self, delay: std::time::Duration, claims: Claims) -> EventTime {
+        let clocks: Vec<PartitionClock> =
+            self.partitions.iter().map(|(_, _, clock)| *clock).collect();
+        frontier(&clocks, delay, (claims == Claims::Valid).then_some(self.now))
+    }
+}
+
+fn read_survey(rows: &[Row]) -> Result<Survey, Error> {
+    let mut survey = Survey {
+        frontier: EventTime::NEG_INFINITY,
+        now: EventTime::NEG_INFINITY,
+        partitions: Vec::with_capacity(rows.len()),
+    };
+    for row in rows {
+        Timestamp(survey.frontier) = row.try_get(0)?;
+        Timestamp(survey.now) = row.try_get(1)?;
+        let Some(partition) = row.try_get::<_, Option<i32>>(2)? else { continue };
+        let clock = PartitionClock {
+            max_event_time: row.try_get::<_, Option<Timestamp>>(4)?.map(|t| t.0),
+            idle_until: row.try_get::<_, Option<Timestamp>>(5)?.map(|t| t.0),
+        };
+        survey.partitions.push((PartitionId(partition), Offset(row.try_get(3)?), clock));
+    }
+    Ok(survey)
+}

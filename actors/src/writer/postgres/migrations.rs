@@ -1,0 +1,104 @@
+//! Versioned migrations, under a lock, and what must be true of the server before.
+
+use tokio_postgres::Client;
+
+use super::locks::migration_lock;
+use super::session::{describe, quoted};
+use crate::store::StoreError;
+
+mod embedded {
+    refinery::embed_migrations!("../config/migrations");
+}
+
+/// The oldest PostgreSQL that the commit protocol and its DDL are tested with.
+const OLDEST_SERVER: i32 = 150_000;
+
+/// What a run of the migrations did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MigrationReport {
+    /// The migrations applied now, as `V1__name`.
+    pub applied: Vec<String>,
+    /// The schema's version after that.
+    pub version: i32,
+}
+
+/// Brings the schema up to this version's migrations. Instances that start together wait for each other.
+///
+/// # Errors
+/// `Mismatch` where server or schema cannot be used, `Unavailable` otherwise.
+pub(super) async fn migrate(
+    client: &mut Client,
+    schema: &str,
+) -> Result<MigrationReport, StoreError> {
+    check_server(client).await?;
+    let lock = migration_lock(schema);
+    let unavailable = |error: &tokio_postgres::Error| StoreError::Unavailable(describe(error));
+    client.execute("SELECT pg_advisory_lock($1)", &[&lock]).await.map_err(|e| unavailable(&e))?;
+    let outcome = migrate_locked(client, schema).await;
+    client.execute("SELECT pg_advisory_unlock($1)", &[&lock]).await.map_err(|e| unavailable(&e))?;
+    outcome
+}
+
+async fn migrate_locked(client: &mut Client, schema: &str) -> Result<MigrationReport, StoreError> {
+    let exists = "SELECT 1 FROM pg_namespace WHERE nspname = $1";
+    let found = client.query_opt(exists, &[&schema]).await;
+    if found.map_err(|e| StoreError::Unavailable(describe(&e)))?.is_none() {
+        let create = format!("CREATE SCHEMA {}", quoted(schema));
+        client.batch_execute(&create).await.map_err(|e| refused(&e, schema))?;
+    }
+    let mut runner =
+        embedded::migrations::runner().set_abort_divergent(true).set_abort_missing(true);
+    runner.set_migration_table_name("hitstream_migrations");
+    let latest = runner.get_migrations().iter().map(refinery::Migration::version).max();
+    let report = runner.run_async(client).await.map_err(|error| {
+        match std::error::Error::source(&error).and_then(|e| e.downcast_ref::<tokio_postgres::Error>()) {
+            Some(cause) => refused(cause, schema),
+            None => StoreError::Mismatch(format!(
+                "schema {schema:?} cannot be migrated: {error}. A newer hitstream may have been here: use that, \
+                 or set postgres.schema to another schema"
+            )),
+        }
+    })?;
+    let applied = report.applied_migrations().iter().map(ToString::to_string).collect();
+    Ok(MigrationReport { applied, version: latest.unwrap_or_default() })
+}
+
+async fn check_server(client: &Client) -> Result<(), StoreError> {
+    let row = client
+        .query_one(
+            "SELECT current_setting('server_version_num')::int, current_setting('server_version')",
+            &[],
+        )
+        .await
+        .map_err(|e| StoreError::Unavailable(describe(&e)))?;
+    let (number, name): (i32, String) = (row.get(0), row.get(1));
+    if number >= OLDEST_SERVER {
+        return Ok(());
+    }
+    Err(StoreError::Mismatch(format!(
+        "PostgreSQL {name} is too old: hitstream needs 15 or newer. Upgrade the server, or point POSTGRES_URL to \
+         another"
+    )))
+}
+
+/// A migration that the server did not take: its rights or its tables are in the way, or it was just not there.
+fn refused(error: &tokio_postgres::Error, schema: &str) -> StoreError {
+    let text = describe(error);
+    match error.code().map(tokio_postgres::error::SqlState::code) {
+        Some("42501") => StoreError::Mismatch(format!(
+            "the role may not create tables in schema {schema:?}: {text}. Run `hitstream migrate` as the owner, or: \
+             GRANT CREATE, USAGE ON SCHEMA {} TO that role",
+            quoted(schema)
+        )),
+        Some("42P07") => StoreError::Mismatch(format!(
+            "schema {schema:?} already has a table of this name: {text}. Rename that table, or set postgres.schema \
+             to a schema of hitstream's own"
+        )),
+        Some(code)
+            if !code.starts_with("08") && !code.starts_with("57") && !code.starts_with("53") =>
+        {
+            StoreError::Mismatch(format!("a migration of schema {schema:?} failed: {text}"))
+        }
+        _ => StoreError::Unavailable(text),
+    }
+}

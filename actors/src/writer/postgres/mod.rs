@@ -1,0 +1,182 @@
+//! The real [`Store`]: PostgreSQL, by the commit protocol of DESIGN section 5.
+//!
+//! Each module is one of the protocol's transactions: [`pipeline`] is *rows first*, [`commit`] is *commit*,
+//! [`frontier`] is *advance* and *move*, [`days`] attaches days ahead, [`refused`] finds what a commit may not hold.
+
+mod close_open;
+mod commit;
+mod days;
+mod frontier;
+mod locks;
+mod migrations;
+mod pipeline;
+mod refused;
+mod session;
+mod tables;
+mod types;
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use bb8_postgres::bb8::Pool;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use hitstream_domain::progress::Ledger;
+use hitstream_domain::rollup::ROLLUPS;
+use hitstream_domain::time::EventTime;
+use hitstream_domain::watermark::TimeRules;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{IsolationLevel, NoTls, Transaction};
+
+pub use close_open::CloseReport;
+pub use migrations::MigrationReport;
+pub use session::PostgresSettings;
+
+use self::days::KnownDays;
+use self::session::{Connection, Manager, classify, classify_pool, describe, session_config};
+use self::tables::RollupTables;
+use crate::refuse::RefuseList;
+use crate::source::TopicDescription;
+use crate::store::{Claims, Move, Store, StoreError, Survey, TopicProgress};
+use crate::writer::Epoch;
+
+/// What the store must know of the pipeline besides how to connect.
+#[derive(Clone, Debug)]
+pub struct PipelineSettings {
+    /// The topic's name.
+    pub topic: String,
+    /// The consumer group's name.
+    pub group: String,
+    /// Windows and watermark delay.
+    pub rules: TimeRules,
+    /// `watermark.idle_timeout`.
+    pub idle_timeout: Duration,
+    /// `events.max_partitions`.
+    pub max_days: usize,
+    /// Whether a pipeline without progress starts at the next record to come (`kafka.start = "latest"`).
+    pub start_at_latest: bool,
+    /// Whether a recreated topic or missing records are accepted (`kafka.on_data_loss = "continue"`).
+    pub accept_data_loss: bool,
+}
+
+/// PostgreSQL as a store.
+pub struct PostgresStore {
+    pool: Pool<Manager>,
+    settings: PostgresSettings,
+    pipeline: PipelineSettings,
+    rollups: Vec<RollupTables>,
+    days: Mutex<KnownDays>,
+}
+
+/// Why the first connection failed, told apart for exit codes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectError {
+    /// Credentials, role or database are wrong: waiting does not help.
+    #[error("{0}")]
+    Denied(String),
+    /// Nobody answers, or not yet.
+    #[error("{0}")]
+    Unreachable(String),
+}
+
+/// Connects once, outside of any pool.
+///
+/// # Errors
+/// Whether the server denies or does not answer.
+pub async fn connect(settings: &PostgresSettings) -> Result<tokio_postgres::Client, ConnectError> {
+    let config = session_config(settings);
+    let connected = tokio::time::timeout(Duration::from_secs(10), config.connect(NoTls))
+        .await
+        .map_err(|_| ConnectError::Unreachable("no answer within 10 s".to_owned()))?;
+    match connected {
+        Ok((client, connection)) => {
+            tokio::spawn(connection.map(|_| ()));
+            Ok(client)
+        }
+        Err(error) => {
+            let text = describe(&error);
+            let denied = error.code().is_some_and(|code| {
+                code.code().starts_with("28") || *code == SqlState::INVALID_CATALOG_NAME
+            });
+            Err(if denied { ConnectError::Denied(text) } else { ConnectError::Unreachable(text) })
+        }
+    }
+}
+
+/// Runs the migrations on a connection of their own.
+///
+/// # Errors
+/// `Mismatch` where server or schema cannot be used, `Unavailable` otherwise.
+pub async fn migrate(
+    client: &mut tokio_postgres::Client,
+    settings: &PostgresSettings,
+) -> Result<MigrationReport, StoreError> {
+    migrations::migrate(client, &settings.schema).await
+}
+
+/// Closes all open windows so that other window settings can take over (`migrate --close-open`).
+///
+/// # Errors
+/// `Mismatch` while an instance is running.
+pub async fn close_open(
+    client: &mut tokio_postgres::Client,
+    settings: &PostgresSettings,
+    pipeline: &PipelineSettings,
+) -> Result<CloseReport, StoreError> {
+    close_open::close(client, settings, pipeline).await
+}
+
+impl PostgresStore {
+    /// A store that connects when it is first used.
+    pub fn new(settings: PostgresSettings, pipeline: PipelineSettings) -> Self {
+        Self {
+            pool: session::pool(&settings),
+            settings,
+            pipeline,
+            rollups: ROLLUPS.iter().map(RollupTables::new).collect(),
+            days: Mutex::default(),
+        }
+    }
+
+    async fn connection(&self) -> Result<Connection, StoreError> {
+        self.pool.get_owned().await.map_err(|error| classify_pool(&error))
+    }
+}
+
+/// Begins a transaction, explicitly READ COMMITTED: the protocol needs a new snapshot for each statement.
+async fn begin(connection: &mut Connection) -> Result<Transaction<'_>, StoreError> {
+    let builder = connection.build_transaction().isolation_level(IsolationLevel::ReadCommitted);
+    builder.read_only(false).start().await.map_err(|error| classify(&error))
+}
+
+impl Store for PostgresStore {
+    fn open_topic<'a>(
+        &'a self,
+        topic: &'a TopicDescription,
+    ) -> BoxFuture<'a, Result<TopicProgress, StoreError>> {
+        pipeline::open_topic(self, topic).boxed()
+    }
+
+    fn commit<'a>(&'a self, epoch: &'a Epoch) -> BoxFuture<'a, Result<Ledger, StoreError>> {
+        commit::commit(self, epoch).boxed()
+    }
+
+    fn find_refused<'a>(
+        &'a self,
+        epoch: &'a Epoch,
+    ) -> BoxFuture<'a, Result<RefuseList, StoreError>> {
+        refused::find(self, epoch).boxed()
+    }
+
+    fn survey(&self) -> BoxFuture<'_, Result<Survey, StoreError>> {
+        frontier::survey(self).boxed()
+    }
+
+    fn advance(&self, claims: Claims) -> BoxFuture<'_, Result<EventTime, StoreError>> {
+        frontier::advance(self, claims).boxed()
+    }
+
+    fn move_window(&self) -> BoxFuture<'_, Result<Move, StoreError>> {
+        frontier::move_window(self).boxed()
+    }
+}

@@ -1,0 +1,172 @@
+//! *Rows first*: what this schema belongs to, and a progress row for every partition of the topic.
+
+use std::collections::BTreeMap;
+
+use hitstream_domain::progress::{Offset, PartitionId, PartitionProgress};
+use hitstream_domain::watermark::TimeRules;
+use tokio_postgres::Transaction;
+
+use super::locks::frontier_lock;
+use super::session::classify;
+use super::types::Timestamp;
+use super::{PipelineSettings, PostgresStore, begin};
+use crate::source::{PartitionRange, TopicDescription};
+use crate::store::{StoreError, TopicProgress};
+
+/// Inserts missing progress rows and reads all, holding K alone so that no frontier is computed without them.
+pub(super) async fn open_topic(
+    store: &PostgresStore,
+    topic: &TopicDescription,
+) -> Result<TopicProgress, StoreError> {
+    let mut connection = store.connection().await?;
+    let transaction = begin(&mut connection).await?;
+    let lock = frontier_lock(&store.settings.schema);
+    let locked = transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&lock]).await;
+    locked.map_err(|error| classify(&error))?;
+    claim_schema(&transaction, &store.pipeline, topic).await?;
+    let known = newest_incarnation(&transaction).await?;
+    let incarnation = match &known {
+        None => 0,
+        Some((incarnation, topic_id)) if same_id(topic_id, &topic.topic_id) => *incarnation,
+        Some((incarnation, _)) if store.pipeline.accept_data_loss => incarnation + 1,
+        Some(_) => {
+            return Err(StoreError::Mismatch(format!(
+                "topic {:?} was deleted and created again since it was last read: its new records would be counted \
+                 beside the old. If that is meant, set kafka.on_data_loss = \"continue\"; else use another schema or \
+                 database",
+                store.pipeline.topic
+            )));
+        }
+    };
+    let from_latest = known.is_none() && store.pipeline.start_at_latest;
+    insert_rows(&transaction, topic, incarnation, from_latest).await?;
+    let partitions = read_rows(&transaction, incarnation).await?;
+    transaction.commit().await.map_err(|error| classify(&error))?;
+    Ok(TopicProgress { incarnation, partitions })
+}
+
+/// Writes what the schema belongs to, or compares with it.
+async fn claim_schema(
+    transaction: &Transaction<'_>,
+    settings: &PipelineSettings,
+    topic: &TopicDescription,
+) -> Result<(), StoreError> {
+    let (size, slide, delay) = rules_in_micros(&settings.rules);
+    let insert = "INSERT INTO pipeline (cluster_id, topic, consumer_group, window_size, window_slide, watermark_delay) \
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (only_row) DO NOTHING";
+    transaction
+        .execute(
+            insert,
+            &[&topic.cluster_id, &settings.topic, &settings.group, &size, &slide, &delay],
+        )
+        .await
+        .map_err(|error| classify(&error))?;
+    let select = "SELECT cluster_id, topic, consumer_group, window_size, window_slide, watermark_delay FROM pipeline";
+    let row = transaction.query_one(select, &[]).await.map_err(|error| classify(&error))?;
+    let (cluster, name, group): (String, String, String) = (row.get(0), row.get(1), row.get(2));
+    let differs = |what: &str, here: &str, there: &str| {
+        StoreError::Mismatch(format!(
+            "this schema belongs to another pipeline: {what} is {here:?} here and {there:?} there. One schema holds one \
+             pipeline: set postgres.schema (or the database) to one of its own"
+        ))
+    };
+    if name != settings.topic {
+        return Err(differs("the topic (kafka.topic)", &settings.topic, &name));
+    }
+    if group != settings.group {
+        return Err(differs("the consumer group (kafka.group)", &settings.group, &group));
+    }
+    if !cluster.is_empty() && !topic.cluster_id.is_empty() && cluster != topic.cluster_id {
+        return Err(differs("the Kafka cluster id", &topic.cluster_id, &cluster));
+    }
+    check_rules(settings, (row.get(3), row.get(4), row.get(5)))
+}
+
+/// Refuses time rules other than the schema's: windows already open were cut by those.
+pub(super) fn check_rules(
+    settings: &PipelineSettings,
+    there: (i64, i64, i64),
+) -> Result<(), StoreError> {
+    let here = rules_in_micros(&settings.rules);
+    let names = ["window.size", "window.slide", "watermark.delay"];
+    let changed: Vec<String> = names
+        .iter()
+        .zip([(here.0, there.0), (here.1, there.1), (here.2, there.2)])
+        .filter(|(_, (here, there))| here != there)
+        .map(|(name, (here, there))| {
+            format!("{name} is {} here and {} there", seconds(here), seconds(there))
+        })
+        .collect();
+    if changed.is_empty() {
+        return Ok(());
+    }
+    Err(StoreError::Mismatch(format!(
+        "the time settings differ from those of the windows in the database: {}. Set them back, or stop all instances \
+         and run `hitstream migrate --close-open` with the new settings: it makes every open window final as it stands",
+        changed.join(", ")
+    )))
+}
+
+/// Size, slide and delay as the pipeline row has them.
+pub(super) fn rules_in_micros(rules: &TimeRules) -> (i64, i64, i64) {
+    let micros = |d: std::time::Duration| i64::try_from(d.as_micros()).unwrap_or(i64::MAX);
+    (micros(rules.window.size()), micros(rules.window.slide()), micros(rules.delay))
+}
+
+fn seconds(micros: i64) -> String {
+    format!("{} s", micros as f64 / 1e6)
+}
+
+async fn newest_incarnation(
+    transaction: &Transaction<'_>,
+) -> Result<Option<(i32, String)>, StoreError> {
+    let select = "SELECT incarnation, topic_id FROM partition_progress ORDER BY incarnation DESC, partition LIMIT 1";
+    let row = transaction.query_opt(select, &[]).await.map_err(|error| classify(&error))?;
+    Ok(row.map(|row| (row.get(0), row.get(1))))
+}
+
+/// Brokers before 2.8 have no topic ids: zero is no evidence.
+fn same_id(a: &str, b: &str) -> bool {
+    let unknown = |id: &str| id.bytes().all(|byte| byte == b'0');
+    a == b || unknown(a) || unknown(b)
+}
+
+async fn insert_rows(
+    transaction: &Transaction<'_>,
+    topic: &TopicDescription,
+    incarnation: i32,
+    from_latest: bool,
+) -> Result<(), StoreError> {
+    let start = |range: &PartitionRange| if from_latest { range.high.0 } else { range.low.0 };
+    let partitions: Vec<i32> = topic.partitions.iter().map(|range| range.partition.0).collect();
+    let starts: Vec<i64> = topic.partitions.iter().map(start).collect();
+    let insert = "INSERT INTO partition_progress (incarnation, partition, topic_id, start_offset, next_offset) \
+         SELECT $1, n.partition, $2, n.start, n.start FROM unnest($3::int[], $4::bigint[]) AS n(partition, start) \
+         ON CONFLICT (incarnation, partition) DO NOTHING";
+    transaction
+        .execute(insert, &[&incarnation, &topic.topic_id, &partitions, &starts])
+        .await
+        .map_err(|error| classify(&error))?;
+    Ok(())
+}
+
+async fn read_rows(
+    transaction: &Transaction<'_>,
+    incarnation: i32,
+) -> Result<BTreeMap<PartitionId, PartitionProgress>, StoreError> {
+    let select = "SELECT partition, start_offset, next_offset, max_event_time FROM partition_progress \
+         WHERE incarnation = $1";
+    let rows =
+        transaction.query(select, &[&incarnation]).await.map_err(|error| classify(&error))?;
+    let progress = rows.iter().map(|row| {
+        let partition = PartitionId(row.get(0));
+        let progress = PartitionProgress {
+            partition,
+            start_offset: Offset(row.get(1)),
+            next_offset: Offset(row.get(2)),
+            max_event_time: row.get::<_, Option<Timestamp>>(3).map(|t| t.0),
+        };
+        (partition, progress)
+    });
+    Ok(progress.collect())
+}

@@ -1,0 +1,164 @@
+//! Finds what in a refused epoch PostgreSQL refuses, by trying halves, in a transaction that is always rolled back.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::pin::Pin;
+
+use hitstream_domain::progress::{Offset, PartitionId};
+use hitstream_domain::time::EventTime;
+use tokio_postgres::Transaction;
+
+use super::commit::{copy_events, copy_rejects, read_frontier, write_rollup};
+use super::session::classify;
+use super::{PostgresStore, begin};
+use crate::packed::RowOrigin;
+use crate::refuse::RefuseList;
+use crate::store::StoreError;
+use crate::window::SortedRow;
+use crate::writer::Epoch;
+
+/// So many refused rows are looked for at once; what is left is found when the rest is committed.
+const MOST_FOUND: usize = 1_000;
+
+/// Tries the epoch's rows until each refused one is known.
+pub(super) async fn find(store: &PostgresStore, epoch: &Epoch) -> Result<RefuseList, StoreError> {
+    // A refusal may also mean that a day was detached since; a fresh look attaches it again.
+    store.forget_days();
+    store.attach_days(epoch).await?;
+    let mut connection = store.connection().await?;
+    let transaction = begin(&mut connection).await?;
+    let frontier = read_frontier(&transaction, &store.pipeline).await?;
+    let mut search =
+        Search { store, frontier, transaction: &transaction, epoch, found: RefuseList::default() };
+    for rollup in 0..store.rollups.len() {
+        let rows = epoch.rows(rollup);
+        search.halve(&Candidates::Hits(rollup, &rows)).await?;
+    }
+    let events = origins(epoch.events.iter().flat_map(|rows| rows.origins()));
+    search.halve(&Candidates::Events(&events)).await?;
+    let rejects = origins(epoch.partitions.iter().flat_map(|part| part.rejects.origins()));
+    search.halve(&Candidates::Rejects(&rejects)).await?;
+    let found = search.found;
+    transaction.rollback().await.map_err(|error| classify(&error))?;
+    Ok(found)
+}
+
+fn origins<'a>(rows: impl Iterator<Item = &'a RowOrigin>) -> Vec<(PartitionId, Offset)> {
+    rows.map(|row| (row.partition, row.offset)).collect()
+}
+
+/// Rows of one kind, some of which may be refused.
+#[derive(Clone, Copy)]
+enum Candidates<'a> {
+    Hits(usize, &'a [SortedRow<'a>]),
+    Events(&'a [(PartitionId, Offset)]),
+    Rejects(&'a [(PartitionId, Offset)]),
+}
+
+impl<'a> Candidates<'a> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Hits(_, rows) => rows.len(),
+            Self::Events(rows) | Self::Rejects(rows) => rows.len(),
+        }
+    }
+
+    fn halves(&self) -> [Candidates<'a>; 2] {
+        let middle = self.len() / 2;
+        match *self {
+            Self::Hits(rollup, rows) => {
+                let (a, b) = rows.split_at(middle);
+                [Candidates::Hits(rollup, a), Candidates::Hits(rollup, b)]
+            }
+            Self::Events(rows) => {
+                let (a, b) = rows.split_at(middle);
+                [Candidates::Events(a), Candidates::Events(b)]
+            }
+            Self::Rejects(rows) => {
+                let (a, b) = rows.split_at(middle);
+                [Candidates::Rejects(a), Candidates::Rejects(b)]
+            }
+        }
+    }
+}
+
+struct Search<'a> {
+    store: &'a PostgresStore,
+    transaction: &'a Transaction<'a>,
+    epoch: &'a Epoch,
+    frontier: EventTime,
+    found: RefuseList,
+}
+
+impl<'a> Search<'a> {
+    /// Tries all candidates, and each half of them if they are refused, down to single rows.
+    fn halve<'s>(
+        &'s mut self,
+        candidates: &'s Candidates<'_>,
+    ) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + 's>> {
+        Box::pin(async move {
+            let enough = self.found.keys.len() + self.found.events.len() + self.found.rejects.len()
+                >= MOST_FOUND;
+            if candidates.len() == 0 || enough {
+                return Ok(());
+            }
+            let Some(said) = self.refusal(candidates).await? else { return Ok(()) };
+            if candidates.len() > 1 {
+                let [a, b] = candidates.halves();
+                self.halve(&a).await?;
+                return self.halve(&b).await;
+            }
+            self.found.said = format!("PostgreSQL refused it: {said}");
+            match candidates {
+                Candidates::Hits(_, rows) => {
+                    self.found.keys.extend(rows.iter().map(|row| (row.window_start, row.row_key)));
+                }
+                Candidates::Events(rows) => self.found.events.extend(*rows),
+                Candidates::Rejects(rows) => self.found.rejects.extend(*rows),
+            }
+            Ok(())
+        })
+    }
+
+    /// What PostgreSQL says against these rows, if anything; nothing of them stays.
+    async fn refusal(&self, candidates: &Candidates<'_>) -> Result<Option<String>, StoreError> {
+        let transaction = self.transaction;
+        transaction.batch_execute("SAVEPOINT attempt").await.map_err(|error| classify(&error))?;
+        let tried = match self.attempt(candidates).await {
+            // Deferred constraints would only speak at commit.
+            Ok(()) => transaction
+                .batch_execute("SET CONSTRAINTS ALL IMMEDIATE")
+                .await
+                .map_err(|error| classify(&error)),
+            refused => refused,
+        };
+        transaction
+            .batch_execute("ROLLBACK TO SAVEPOINT attempt; RELEASE SAVEPOINT attempt")
+            .await
+            .map_err(|error| classify(&error))?;
+        match tried {
+            Ok(()) => Ok(None),
+            Err(StoreError::Refused(said)) => Ok(Some(said)),
+            Err(other) => Err(other),
+        }
+    }
+
+    async fn attempt(&self, candidates: &Candidates<'_>) -> Result<(), StoreError> {
+        let (store, transaction) = (self.store, self.transaction);
+        match candidates {
+            Candidates::Hits(rollup, rows) => {
+                write_rollup(store, transaction, *rollup, rows, self.frontier).await
+            }
+            Candidates::Events(rows) => {
+                let wanted: BTreeSet<_> = rows.iter().copied().collect();
+                let is_wanted = |row: &RowOrigin| wanted.contains(&(row.partition, row.offset));
+                copy_events(store, transaction, self.epoch, is_wanted).await
+            }
+            Candidates::Rejects(rows) => {
+                let wanted: BTreeSet<_> = rows.iter().copied().collect();
+                let is_wanted = |row: &RowOrigin| wanted.contains(&(row.partition, row.offset));
+                copy_rejects(transaction, self.epoch, is_wanted).await
+            }
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Connections: how they are made, what each session is set to, and what its errors mean.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use bb8_postgres::PostgresConnectionManager;
+use bb8_postgres::bb8::{CustomizeConnection, Pool, PooledConnection, RunError};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Config, Error, NoTls};
+
+use super::locks::running_lock;
+use crate::store::StoreError;
+
+pub(super) type Manager = PostgresConnectionManager<NoTls>;
+pub(super) type Connection = PooledConnection<'static, Manager>;
+
+/// How to reach PostgreSQL.
+#[derive(Clone, Debug)]
+pub struct PostgresSettings {
+    /// Hosts, database and credentials; its `Debug` shows no password.
+    pub config: Config,
+    /// `postgres.schema`: where the pipeline's tables are.
+    pub schema: String,
+    /// `postgres.pool_size`.
+    pub pool_size: u32,
+    /// What `partition_progress.owner` and `pg_stat_activity` call this instance.
+    pub instance: String,
+}
+
+/// A quoted identifier.
+pub(super) fn quoted(identifier: &str) -> String {
+    format!("\"{}\"", identifier.replace('"', "\"\""))
+}
+
+/// The configuration of every session.
+pub(super) fn session_config(settings: &PostgresSettings) -> Config {
+    let mut config = settings.config.clone();
+    let mut options = config.get_options().unwrap_or_default().to_owned();
+    // A search path with a blank or a backslash in it is escaped as libpq has it.
+    let schema = quoted(&settings.schema).replace('\\', "\\\\").replace(' ', "\\ ");
+    options.push_str(&format!(
+        " -c search_path={schema} -c idle_in_transaction_session_timeout=10000 -c statement_timeout=0 \
+         -c lock_timeout=0 -c timezone=UTC -c client_encoding=UTF8"
+    ));
+    config
+        .options(&options)
+        .application_name(format!("hitstream/{}", settings.instance))
+        .connect_timeout(Duration::from_secs(5))
+        .keepalives(true)
+        .keepalives_idle(Duration::from_secs(10))
+        .keepalives_interval(Duration::from_secs(5))
+        .keepalives_retries(3)
+        .tcp_user_timeout(Duration::from_secs(25));
+    config
+}
+
+/// A pool of such sessions; connects when first asked.
+pub(super) fn pool(settings: &PostgresSettings) -> Pool<Manager> {
+    let manager = PostgresConnectionManager::new(session_config(settings), NoTls);
+    Pool::builder()
+        .max_size(settings.pool_size.max(2))
+        .connection_timeout(Duration::from_secs(10))
+        .retry_connection(false)
+        .test_on_check_out(false)
+        .connection_customizer(Box::new(Presence { lock: running_lock(&settings.schema) }))
+        .build_unchecked(manager)
+}
+
+/// Every session of a running instance holds a shared lock, so that `migrate --close-open` can see it.
+#[derive(Debug)]
+struct Presence {
+    lock: i64,
+}
+
+impl CustomizeConnection<Client, Error> for Presence {
+    fn on_acquire<'a>(
+        &'a self,
+        client: &'a mut Client,
+    ) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>> {
+        Box::pin(async move {
+            client.execute("SELECT pg_advisory_lock_shared($1)", &[&self.lock]).await.map(|_| ())
+        })
+    }
+}
+
+/// What an error asks for.
+pub(super) fn classify(error: &Error) -> StoreError {
+    let text = describe(error);
+    match error.code() {
+        Some(code) if is_data_fault(code) => StoreError::Refused(text),
+        _ => StoreError::Unavailable(text),
+    }
+}
+
+pub(super) fn classify_pool(error: &RunError<Error>) -> StoreError {
+    match error {
+        RunError::User(error) => StoreError::Unavailable(describe(error)),
+        RunError::TimedOut => {
+            StoreError::Unavailable("no connection to PostgreSQL became free in time".to_owned())
+        }
+    }
+}
+
+/// An error in one line, with the SQLSTATE and the server's hint.
+pub(super) fn describe(error: &Error) -> String {
+    if let Some(db) = error.as_db_error() {
+        let detail = db.detail().map(|d| format!(" ({d})")).unwrap_or_default();
+        return format!("{}{detail} [SQLSTATE {}]", db.message(), db.code().code());
+    }
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// Classes 22, 23, 54 and P0 are the data's fault (DESIGN section 5).
+fn is_data_fault(code: &SqlState) -> bool {
+    ["22", "23", "54", "P0"].iter().any(|class| code.code().starts_with(class))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_datas_own_faults_are_refusals() {
+        assert!(is_data_fault(&SqlState::CHECK_VIOLATION));
+        assert!(is_data_fault(&SqlState::PROGRAM_LIMIT_EXCEEDED));
+        assert!(is_data_fault(&SqlState::RAISE_EXCEPTION));
+        assert!(!is_data_fault(&SqlState::T_R_SERIALIZATION_FAILURE));
+        assert!(!is_data_fault(&SqlState::UNDEFINED_TABLE));
+        assert!(!is_data_fault(&SqlState::ADMIN_SHUTDOWN));
+    }
+
+    #[test]
+    fn identifiers_are_quoted() {
+        assert_eq!(quoted("a\"b"), "\"a\"\"b\"");
+    }
+}
