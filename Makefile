@@ -1,0 +1,54 @@
+# `make` lists the targets.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Arguments for the command behind a target: make test ARGS="-p hitstream-domain"
+ARGS ?=
+
+# The run that compares the decoder with what Spark made of the same values.
+GOLDEN := cargo run -q --example golden -p hitstream-domain
+
+.PHONY: help services services-stop services-status build test golden bench lint doc deny ci clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+services: ## start a real Kafka and PostgreSQL; then: . ./.services.env
+	@scripts/services.sh start
+
+services-stop: ## stop them and remove their data
+	@scripts/services.sh stop
+
+services-status: ## say whether they answer
+	@scripts/services.sh status
+
+build: ## build everything, optimised
+	cargo build --release --workspace $(ARGS)
+
+test: ## install what is missing, start services, run every test, sum up (ARGS go to cargo test)
+	@scripts/test.sh $(if $(ARGS),$(ARGS),--workspace)
+
+golden: ## compare the decoder with Spark, value by value
+	$(GOLDEN) $(ARGS)
+
+bench: ## measure the domain's hot path
+	cargo bench -p hitstream-domain $(ARGS)
+
+lint: ## check formatting and lints
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	@scripts/check-domain-pure.sh
+
+doc: ## build the documentation, warnings are errors
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+deny: ## check bans, licences and sources of all dependencies
+	@scripts/deny.sh
+
+ci: ## everything that CI checks
+	@.ci/run
+
+clean: services-stop ## stop the services, remove what was built
+	cargo clean

