@@ -1,0 +1,5 @@
+//! hitstream.
+
+#![allow(dead_code)]
+
+mod generate;
