@@ -11,5 +11,7 @@ mod names;
 mod partition;
 mod random;
 mod render;
+mod schedule;
+mod tally;
 mod timestamp;
 mod traffic;
