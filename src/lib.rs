@@ -1,5 +1,16 @@
-//! hitstream.
+//! hitstream turns a Kafka topic of raw web hits into PostgreSQL tables that are right, live and final.
+//!
+//! This crate is the outermost layer: what a person types, sets and reads. The rules are in
+//! `hitstream_domain`, the pipeline in `hitstream_actors`.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`cli`] | command line, exit codes, logging, and which command does what |
+//! | [`config`] | the settings: defaults, file, environment, checks |
+//! | [`produce`] | writing records to the topic; used by `import` and `generate` |
+//! | [`import`] | access logs and JSON lines into the topic |
+//! | [`generate`] | synthetic traffic into the topic, and what must come out of it |
 
-#![allow(dead_code)]
-
+pub mod config;
 mod generate;
+pub mod produce;

@@ -1,0 +1,186 @@
+//! `[kafka]`: brokers, topic, group, and librdkafka's own properties.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaConfRes;
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::secret::MASK;
+use super::sections::{OnDataLoss, Start};
+
+/// `[kafka]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KafkaConfig {
+    /// Brokers to start from, `host:port`, separated by commas.
+    pub brokers: String,
+    /// Topic of the hits.
+    pub topic: String,
+    /// Consumer group.
+    pub group: String,
+    /// Where a pipeline without progress begins.
+    pub start: Start,
+    /// What to do when unread records are gone from the broker.
+    pub on_data_loss: OnDataLoss,
+    /// Further properties of librdkafka.
+    pub properties: Properties,
+}
+
+impl KafkaConfig {
+    /// Gives a client configuration with the brokers, `client.id` and the user's properties, and no more.
+    /// Use [`set_default`] for what a user may change and `set` for what must hold.
+    pub fn client(&self) -> ClientConfig {
+        let mut client = ClientConfig::new();
+        client.set("bootstrap.servers", &self.brokers).set("client.id", "hitstream");
+        for (key, value) in &self.properties.0 {
+            client.set(key, value);
+        }
+        client
+    }
+}
+
+/// Sets a property unless the user did.
+pub fn set_default(client: &mut ClientConfig, key: &str, value: &str) {
+    if client.get(key).is_none() {
+        client.set(key, value);
+    }
+}
+
+/// Properties of librdkafka by name; the values of secret ones are masked when printed.
+#[derive(Clone, Default, Deserialize)]
+#[serde(transparent)]
+pub struct Properties(BTreeMap<String, String>);
+
+impl Properties {
+    /// Gives a property's value.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key).map(String::as_str)
+    }
+
+    /// Lists name and value, secrets included.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
+    fn masked(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.iter().map(|(key, value)| (key, if is_secret(key) { MASK } else { value }))
+    }
+}
+
+impl fmt::Debug for Properties {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.masked()).finish()
+    }
+}
+
+impl Serialize for Properties {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.masked())
+    }
+}
+
+/// Tells whether a property's value must not be shown.
+pub(super) fn is_secret(property: &str) -> bool {
+    ["password", "secret", ".key", "pem", "oauthbearer.config", "jaas"]
+        .iter()
+        .any(|s| property.contains(s))
+}
+
+/// Checks one property without connecting: what hitstream sets itself is refused, the rest is
+/// librdkafka's to judge.
+pub(super) fn check_property(key: &str, value: &str) -> Result<(), String> {
+    match key {
+        "bootstrap.servers" | "metadata.broker.list" => {
+            return Err("set kafka.brokers instead".into());
+        }
+        "group.id" => return Err("set kafka.group instead".into()),
+        "auto.offset.reset" => return Err("set kafka.start and kafka.on_data_loss instead".into()),
+        "enable.auto.commit"
+        | "enable.auto.offset.store"
+        | "enable.partition.eof"
+        | "transactional.id" => {
+            return Err("is set by hitstream; exactly-once depends on it, so leave it out".into());
+        }
+        _ => {}
+    }
+    match ClientConfig::new().set(key, value).create_native_config() {
+        Ok(_) => Ok(()),
+        Err(KafkaError::ClientConfig(code, description, ..)) => {
+            // librdkafka's text repeats the value, which may be a secret.
+            let unknown = code == RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN;
+            Err(match (unknown, nearest_property(key)) {
+                (true, Some(near)) => {
+                    format!("librdkafka has no such property; did you mean {near:?}?")
+                }
+                (true, None) => "librdkafka has no such property".into(),
+                (false, _) if is_secret(key) => "librdkafka refuses this value".into(),
+                (false, _) => description,
+            })
+        }
+        Err(_) => Err("librdkafka refuses this value".into()),
+    }
+}
+
+fn nearest_property(key: &str) -> Option<&'static str> {
+    super::nearest(key, USUAL_PROPERTIES.iter().copied())
+}
+
+/// What people set; librdkafka cannot list its properties through its safe bindings.
+const USUAL_PROPERTIES: &[&str] = &[
+    "acks",
+    "batch.num.messages",
+    "batch.size",
+    "broker.address.family",
+    "client.dns.lookup",
+    "client.id",
+    "client.rack",
+    "compression.codec",
+    "compression.level",
+    "compression.type",
+    "debug",
+    "fetch.error.backoff.ms",
+    "fetch.max.bytes",
+    "fetch.message.max.bytes",
+    "fetch.min.bytes",
+    "fetch.queue.backoff.ms",
+    "fetch.wait.max.ms",
+    "group.instance.id",
+    "heartbeat.interval.ms",
+    "isolation.level",
+    "linger.ms",
+    "max.in.flight.requests.per.connection",
+    "max.partition.fetch.bytes",
+    "max.poll.interval.ms",
+    "message.max.bytes",
+    "message.timeout.ms",
+    "metadata.max.age.ms",
+    "partition.assignment.strategy",
+    "partitioner",
+    "queue.buffering.max.kbytes",
+    "queue.buffering.max.messages",
+    "queued.max.messages.kbytes",
+    "queued.min.messages",
+    "receive.message.max.bytes",
+    "reconnect.backoff.max.ms",
+    "reconnect.backoff.ms",
+    "request.timeout.ms",
+    "retries",
+    "retry.backoff.ms",
+    "sasl.mechanism",
+    "sasl.password",
+    "sasl.username",
+    "security.protocol",
+    "session.timeout.ms",
+    "socket.keepalive.enable",
+    "socket.receive.buffer.bytes",
+    "socket.send.buffer.bytes",
+    "socket.timeout.ms",
+    "ssl.ca.location",
+    "ssl.certificate.location",
+    "ssl.key.location",
+    "ssl.key.password",
+    "statistics.interval.ms",
+];

@@ -1,0 +1,352 @@
+//! Brings the layers together and remembers where each value came from.
+
+use std::collections::BTreeMap;
+
+use config::{FileFormat, Format, Map, Value, ValueKind};
+
+use super::error::{ConfigError, Problem};
+use super::kafka;
+use super::postgres::masked_url;
+use super::secret::MASK;
+use super::sections::Config;
+use super::{DEFAULTS, env_file, nearest, validate};
+
+/// The names that the former job used, and the keys they set.
+const FORMER_NAMES: &[(&str, &str)] = &[
+    ("KAFKA_URL", "kafka.brokers"),
+    ("KAFKA_TOPIC", "kafka.topic"),
+    ("KAFKA_GROUP", "kafka.group"),
+    ("POSTGRES_URL", "postgres.url"),
+    ("POSTGRES_USER", "postgres.user"),
+    ("POSTGRES_PASSWORD", "postgres.password"),
+    ("POSTGRES_DB", "postgres.database"),
+    ("IP_CODING_KEY", "enrich.api_key"),
+];
+
+const PREFIX: &str = "HITSTREAM_";
+const PROPERTIES: &str = "kafka.properties.";
+
+/// What the settings are made of, each with its name; nothing here reads a file or the environment.
+#[derive(Debug, Default, Clone)]
+pub struct Layers {
+    /// Name and text of `--config`.
+    pub file: Option<(String, String)>,
+    /// Name and text of `--env-file`.
+    pub env_file: Option<(String, String)>,
+    /// The environment.
+    pub env: Vec<(String, String)>,
+    /// Flag, key and value of settings on the command line.
+    pub flags: Vec<(&'static str, &'static str, String)>,
+}
+
+/// Checked settings, and what a person should hear about them.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The settings.
+    pub config: Config,
+    /// Remarks for the log, such as JDBC options that have no meaning here.
+    pub remarks: Vec<String>,
+    tree: Tree,
+}
+
+impl Loaded {
+    /// Prints every setting as TOML, with its origin where that is not the default; secrets are masked.
+    pub fn describe(&self) -> String {
+        let mut out = String::new();
+        let mut section = String::new();
+        for (key, leaf) in &self.tree.0 {
+            let (parent, name) = match key.strip_prefix(PROPERTIES) {
+                Some(property) => ("kafka.properties", format!("{property:?}")),
+                None => key.rsplit_once('.').map_or(("", key.clone()), |(p, n)| (p, n.to_owned())),
+            };
+            if parent != section {
+                out.push_str(if section.is_empty() { "" } else { "\n" });
+                out.push_str(&format!("[{parent}]\n"));
+                parent.clone_into(&mut section);
+            }
+            let origin = if leaf.origin == DEFAULT_ORIGIN {
+                String::new()
+            } else {
+                format!("  # {}", leaf.origin)
+            };
+            out.push_str(&format!("{name} = {}{origin}\n", leaf.shown(key)));
+        }
+        out
+    }
+}
+
+impl Layers {
+    /// Layers and checks the settings.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them, as far as it can be told at once.
+    pub fn load(&self) -> Result<Loaded, ConfigError> {
+        let defaults = parse_toml(DEFAULT_ORIGIN, "hitstream.toml", DEFAULTS)?;
+        let mut layers = vec![defaults.clone()];
+        if let Some((name, text)) = &self.file {
+            layers.push(parse_toml(&format!("file {name}"), name, text)?);
+        }
+        let mut problems = Vec::new();
+        if let Some((name, text)) = &self.env_file {
+            let variables = env_file::parse(text).map_err(|(line, reason)| {
+                ConfigError::file(name, format!("line {line} {reason}"))
+            })?;
+            layers.extend(from_variables(
+                &variables,
+                &format!(" in {name}"),
+                &defaults,
+                &mut problems,
+            ));
+        }
+        layers.extend(from_variables(&self.env, "", &defaults, &mut problems));
+        layers.push(from_flags(&self.flags));
+
+        for layer in layers.iter().skip(1) {
+            check_keys(layer, &defaults, &mut problems);
+        }
+        if !problems.is_empty() {
+            return Err(ConfigError(problems));
+        }
+        let tree = Tree::of(&layers);
+        let mut config = deserialize(&tree)?;
+        let remarks = validate::check(&mut config, &tree)?;
+        Ok(Loaded { config, remarks, tree })
+    }
+}
+
+const DEFAULT_ORIGIN: &str = "built-in default";
+
+/// One layer, as dotted keys; properties of librdkafka keep their own dots.
+#[derive(Debug, Clone)]
+struct Layer(BTreeMap<String, Value>);
+
+/// The layers brought together: which value holds for a key, and where it came from.
+#[derive(Debug)]
+pub(super) struct Tree(BTreeMap<String, Leaf>);
+
+#[derive(Debug)]
+struct Leaf {
+    value: Value,
+    origin: String,
+}
+
+impl Leaf {
+    /// Shows the value as TOML, masked where it is a secret.
+    fn shown(&self, key: &str) -> String {
+        let text = self.value.to_string();
+        let property = key.strip_prefix(PROPERTIES);
+        match &self.value.kind {
+            ValueKind::String(s) if s.is_empty() => "\"\"".into(),
+            _ if property.is_some_and(kafka::is_secret) => MASK.into(),
+            _ if matches!(key, "postgres.password" | "enrich.api_key") => format!("{MASK:?}"),
+            _ if key == "postgres.url" => format!("{:?}", masked_url(&text)),
+            ValueKind::String(s) => format!("{s:?}"),
+            _ => text,
+        }
+    }
+}
+
+impl Tree {
+    fn of(layers: &[Layer]) -> Self {
+        let mut tree = BTreeMap::new();
+        for (key, value) in layers.iter().flat_map(|layer| &layer.0) {
+            let origin = value.origin().unwrap_or(DEFAULT_ORIGIN).to_owned();
+            tree.insert(key.clone(), Leaf { value: value.clone(), origin });
+        }
+        Self(tree)
+    }
+
+    /// Rebuilds the tables that the settings are read from.
+    fn nested(&self) -> Value {
+        let mut root = Map::<String, Map<String, Value>>::new();
+        let mut properties = Map::<String, Value>::new();
+        for (key, leaf) in &self.0 {
+            if let Some(property) = key.strip_prefix(PROPERTIES) {
+                properties.insert(property.to_owned(), leaf.value.clone());
+            } else if let Some((section, name)) = key.split_once('.') {
+                root.entry(section.to_owned())
+                    .or_default()
+                    .insert(name.to_owned(), leaf.value.clone());
+            }
+        }
+        root.entry("kafka".to_owned())
+            .or_default()
+            .insert("properties".to_owned(), properties.into());
+        Value::from(root)
+    }
+
+    /// Reports a key's value, with where it came from.
+    pub(super) fn problem(&self, key: &str, reason: impl Into<String>) -> Problem {
+        let leaf = self.0.get(key);
+        Problem {
+            key: key.to_owned(),
+            value: leaf.map(|leaf| leaf.shown(key)).unwrap_or_default(),
+            origin: leaf.map_or(DEFAULT_ORIGIN, |leaf| &leaf.origin).to_owned(),
+            reason: reason.into(),
+        }
+    }
+}
+
+fn parse_toml(origin: &str, name: &str, text: &str) -> Result<Layer, ConfigError> {
+    let root = FileFormat::Toml.parse(Some(&origin.to_owned()), text).map_err(|e| {
+        // The parser's snippet in between may show a secret; its first and last lines say where and what.
+        let text = e.to_string();
+        let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+        let first = lines.next().unwrap_or("no valid TOML").to_owned();
+        let last = lines.next_back().map(|line| format!(": {line}")).unwrap_or_default();
+        ConfigError::file(name, format!("{first}{last}"))
+    })?;
+    let mut layer = Layer(BTreeMap::new());
+    for (key, value) in root {
+        flatten(key, value, &mut layer.0);
+    }
+    Ok(layer)
+}
+
+/// Turns tables into dotted keys, so that properties may be written with quoted keys or without.
+fn flatten(key: String, value: Value, into: &mut BTreeMap<String, Value>) {
+    match value.kind {
+        ValueKind::Table(table) => {
+            for (name, value) in table {
+                flatten(format!("{key}.{name}"), value, into);
+            }
+        }
+        _ => {
+            into.insert(key, value);
+        }
+    }
+}
+
+/// Makes two layers of a set of variables: the former job's names, then `HITSTREAM_…`, which are more exact.
+fn from_variables(
+    variables: &[(String, String)],
+    place: &str,
+    defaults: &Layer,
+    problems: &mut Vec<Problem>,
+) -> [Layer; 2] {
+    let mut former = Layer(BTreeMap::new());
+    let mut exact = Layer(BTreeMap::new());
+    for (name, text) in variables.iter().filter(|(_, text)| !text.is_empty()) {
+        let origin = format!("variable {name}{place}");
+        let value = Value::new(Some(&origin), text.as_str());
+        if let Some((_, key)) = FORMER_NAMES.iter().find(|(former, _)| former == name) {
+            former.0.insert((*key).to_owned(), value);
+            continue;
+        }
+        let Some(rest) = name.strip_prefix(PREFIX) else { continue };
+        match rest.split_once("__") {
+            Some(_) => drop(exact.0.insert(key_of_variable(rest), value)),
+            // Kubernetes and others set HITSTREAM_… of their own; only a key in all but the second `_` is meant for us.
+            None => {
+                let meant = rest.to_lowercase();
+                if let Some(key) = defaults.0.keys().find(|key| key.replace('.', "_") == meant) {
+                    let reason = format!(
+                        "has one underscore after its section; write {}",
+                        variable_of_key(key)
+                    );
+                    problems.push(Problem {
+                        key: String::new(),
+                        value: String::new(),
+                        origin,
+                        reason,
+                    });
+                }
+            }
+        }
+    }
+    [former, exact]
+}
+
+fn from_flags(flags: &[(&'static str, &'static str, String)]) -> Layer {
+    let value = |flag: &str, text: &String| Value::new(Some(&flag.to_owned()), text.as_str());
+    Layer(flags.iter().map(|(flag, key, text)| ((*key).to_owned(), value(flag, text))).collect())
+}
+
+/// `KAFKA__PROPERTIES__SESSION_TIMEOUT_MS` is `kafka.properties.session.timeout.ms`.
+fn key_of_variable(rest: &str) -> String {
+    let key = rest.to_lowercase().replace("__", ".");
+    match key.strip_prefix(PROPERTIES) {
+        Some(property) => format!("{PROPERTIES}{}", property.replace('_', ".")),
+        None => key,
+    }
+}
+
+fn variable_of_key(key: &str) -> String {
+    match key.strip_prefix(PROPERTIES) {
+        Some(property) => {
+            format!("{PREFIX}KAFKA__PROPERTIES__{}", property.replace('.', "_").to_uppercase())
+        }
+        None => format!("{PREFIX}{}", key.replace('.', "__").to_uppercase()),
+    }
+}
+
+fn check_keys(layer: &Layer, defaults: &Layer, problems: &mut Vec<Problem>) {
+    for (key, value) in &layer.0 {
+        if key.starts_with(PROPERTIES) || defaults.0.contains_key(key) {
+            continue;
+        }
+        let origin = value.origin().unwrap_or_default().to_owned();
+        let from_variable = origin.starts_with("variable ");
+        let spell = |key: &str| if from_variable { variable_of_key(key) } else { key.to_owned() };
+        let sections = || {
+            defaults.0.keys().filter_map(|known| known.split_once('.').map(|(section, _)| section))
+        };
+        let reason = if sections().any(|section| section == key) {
+            format!("is a section; write [{key}] and its keys below")
+        } else {
+            match nearest_key(key, defaults) {
+                Some(near) => format!("no such key; did you mean {}?", spell(&near)),
+                None => "no such key; `hitstream --print-config` lists them all".to_owned(),
+            }
+        };
+        problems.push(Problem { key: key.clone(), value: String::new(), origin, reason });
+    }
+}
+
+/// Looks for the whole key first, then for its last part in another section.
+fn nearest_key(key: &str, defaults: &Layer) -> Option<String> {
+    let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
+    let elsewhere = defaults.0.keys().find(|known| last(known) == last(key)).cloned();
+    elsewhere.or_else(|| nearest(key, defaults.0.keys()).cloned())
+}
+
+fn deserialize(tree: &Tree) -> Result<Config, ConfigError> {
+    tree.nested().try_deserialize().map_err(|e| {
+        let (key, reason) = explain(e);
+        ConfigError::one(tree.problem(&key, reason))
+    })
+}
+
+/// Takes key and reason out of the library's error.
+fn explain(error: config::ConfigError) -> (String, String) {
+    use config::ConfigError as E;
+    match error {
+        E::At { error, key, .. } => {
+            let (inner, reason) = explain(*error);
+            (key.unwrap_or(inner), reason)
+        }
+        E::Type { expected, key, .. } => (key.unwrap_or_default(), reword(expected)),
+        E::NotFound(key) => (key, "is missing".to_owned()),
+        E::Message(text) => (String::new(), reword(&text)),
+        other => (String::new(), other.to_string()),
+    }
+}
+
+/// Turns serde's words into what would do.
+fn reword(text: &str) -> String {
+    if text.contains("nonzero") || text.contains("negative") {
+        return "must be a whole number, 1 or more".to_owned();
+    }
+    if text.contains("unsigned") || text.contains("integer") {
+        return "must be a whole number, 0 or more".to_owned();
+    }
+    if text.contains("boolean") {
+        return "must be true or false".to_owned();
+    }
+    match text.split_once(", expected ") {
+        // "unknown variant `x`, expected `a` or `b`"
+        Some((_, expected)) => format!("must be {}", expected.trim_start_matches("one of ")),
+        None if text.starts_with("is ") => text.to_owned(),
+        None => format!("must be {text}"),
+    }
+}

@@ -1,0 +1,38 @@
+//! The settings: built-in defaults, then a file, then the environment, then flags; checked as a whole
+//! before anything is connected.
+
+mod env_file;
+mod error;
+mod kafka;
+mod layers;
+mod postgres;
+mod secret;
+mod sections;
+mod validate;
+mod values;
+
+pub use error::{ConfigError, Problem};
+pub use kafka::{KafkaConfig, Properties, set_default};
+pub use layers::{Layers, Loaded};
+pub use postgres::PostgresConfig;
+pub use secret::{MASK, Secret};
+pub use sections::{
+    ActorsConfig, Config, EnrichConfig, EventsConfig, FlushConfig, InputConfig, LogConfig,
+    LogFormat, OnDataLoss, ShutdownConfig, Start, WatermarkConfig, WindowConfig,
+};
+pub use values::{ByteSize, Parallelism};
+
+/// The built-in settings, which are also their reference.
+pub const DEFAULTS: &str = include_str!("../../config/hitstream.toml");
+
+/// Finds the word that was most likely meant.
+pub(crate) fn nearest<T: AsRef<str>>(word: &str, known: impl IntoIterator<Item = T>) -> Option<T> {
+    known
+        .into_iter()
+        .map(|candidate| {
+            (strsim::normalized_damerau_levenshtein(word, candidate.as_ref()), candidate)
+        })
+        .filter(|(similarity, _)| *similarity >= 0.6)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
+}

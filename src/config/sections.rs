@@ -1,0 +1,171 @@
+//! The settings by section. `config/hitstream.toml` has the defaults and says what each one does.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::kafka::KafkaConfig;
+use super::postgres::PostgresConfig;
+use super::secret::Secret;
+use super::values::{ByteSize, Parallelism, duration};
+
+/// All settings of one instance, complete and checked.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where hits come from.
+    pub kafka: KafkaConfig,
+    /// Where rows go.
+    pub postgres: PostgresConfig,
+    /// Windows that hits are counted in.
+    pub window: WindowConfig,
+    /// When hits are late and partitions idle.
+    pub watermark: WatermarkConfig,
+    /// What input is accepted.
+    pub input: InputConfig,
+    /// When an epoch is cut.
+    pub flush: FlushConfig,
+    /// What is stored of single events.
+    pub events: EventsConfig,
+    /// Geolocation.
+    pub enrich: EnrichConfig,
+    /// How the work is spread over cores.
+    pub actors: ActorsConfig,
+    /// How an instance ends.
+    pub shutdown: ShutdownConfig,
+    /// What is written to the log.
+    pub log: LogConfig,
+}
+
+/// `[window]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WindowConfig {
+    /// Length of a window, whole milliseconds.
+    #[serde(with = "duration")]
+    pub size: Duration,
+    /// Distance between window starts, at most `size`, whole milliseconds.
+    #[serde(with = "duration")]
+    pub slide: Duration,
+}
+
+/// `[watermark]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WatermarkConfig {
+    /// How far behind its partition's newest hit a hit may be; may be zero.
+    #[serde(with = "duration")]
+    pub delay: Duration,
+    /// Time without hits after which a partition no longer holds back the frontier.
+    #[serde(with = "duration")]
+    pub idle_timeout: Duration,
+}
+
+/// `[input]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputConfig {
+    /// How far ahead of its Kafka timestamp an event time may be.
+    #[serde(with = "duration")]
+    pub max_future_skew: Duration,
+}
+
+/// `[flush]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FlushConfig {
+    /// Age at which an epoch is cut.
+    #[serde(with = "duration")]
+    pub interval: Duration,
+    /// Distinct keys at which an epoch is cut.
+    pub max_keys: NonZeroUsize,
+    /// Records at which an epoch is cut.
+    pub max_events: NonZeroUsize,
+    /// Bytes of records at which an epoch is cut.
+    pub max_bytes: ByteSize,
+}
+
+/// `[events]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventsConfig {
+    /// Whether enriched events are stored.
+    pub store: bool,
+    /// Most daily partitions of `processed_events`.
+    pub max_partitions: NonZeroU32,
+}
+
+/// `[enrich]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnrichConfig {
+    /// Enrichers at work.
+    pub workers: Parallelism,
+    /// Longest wait of an epoch for enrichment.
+    #[serde(with = "duration")]
+    pub deadline: Duration,
+    /// Key for IP2Location.io; empty is none.
+    pub api_key: Secret,
+}
+
+/// `[actors]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ActorsConfig {
+    /// Threads the actors run on.
+    pub threads: Parallelism,
+    /// Window shards.
+    pub window_shards: Parallelism,
+}
+
+/// `[shutdown]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShutdownConfig {
+    /// Time to commit and leave after a signal.
+    #[serde(with = "duration")]
+    pub timeout: Duration,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogConfig {
+    /// A level, or `tracing` filter directives.
+    pub level: String,
+    /// How a log line looks.
+    pub format: LogFormat,
+}
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Pretty on a terminal, JSON elsewhere.
+    Auto,
+    /// For people.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Where a pipeline without progress begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Start {
+    /// At the oldest record.
+    Earliest,
+    /// At what comes from now on.
+    Latest,
+}
+
+/// What to do when unread records are gone from the broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnDataLoss {
+    /// Stop with exit code 64.
+    Fail,
+    /// Go on with the oldest record left; the gap is counted.
+    Continue,
+}

@@ -1,0 +1,205 @@
+//! What must hold between and beyond the types: ranges, names, and settings that contradict each other.
+
+use std::time::Duration;
+
+use super::error::ConfigError;
+use super::kafka::check_property;
+use super::layers::Tree;
+use super::sections::Config;
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// More windows than this for one hit is a slip of the pen, not a wish.
+const MAX_OVERLAP: u128 = 1440;
+
+/// Checks the settings as a whole and completes what is derived. Returns remarks for the log.
+pub(super) fn check(config: &mut Config, tree: &Tree) -> Result<Vec<String>, ConfigError> {
+    let mut remarks = Vec::new();
+    let resolved = config.postgres.resolve();
+    let mut found = Found { tree, problems: Vec::new() };
+    match resolved {
+        Ok(passed_over) => remarks.extend(passed_over.iter().map(|option| {
+            format!("postgres.url: option {option} has no meaning here; passed over")
+        })),
+        Err(reason) => found.add("postgres.url", reason),
+    }
+    check_kafka(config, &mut found);
+    check_postgres(config, &mut found);
+    check_times(config, &mut found);
+    check_amounts(config, &mut found);
+    if let Err(e) = tracing_subscriber::EnvFilter::builder().parse(&config.log.level) {
+        found.add(
+            "log.level",
+            format!("{e}; write error, warn, info, debug or trace, or directives"),
+        );
+    }
+    if found.problems.is_empty() { Ok(remarks) } else { Err(ConfigError(found.problems)) }
+}
+
+struct Found<'a> {
+    tree: &'a Tree,
+    problems: Vec<super::error::Problem>,
+}
+
+impl Found<'_> {
+    fn add(&mut self, key: &str, reason: impl Into<String>) {
+        self.problems.push(self.tree.problem(key, reason));
+    }
+
+    fn require(&mut self, holds: bool, key: &str, reason: &str) {
+        if !holds {
+            self.add(key, reason);
+        }
+    }
+
+    fn range(&mut self, key: &str, value: Duration, least: Duration, most: Duration) {
+        if value < least || value > most {
+            let [least, most] = [least, most].map(humantime::format_duration);
+            self.add(key, format!("must be between {least} and {most}"));
+        } else if !value.as_nanos().is_multiple_of(MILLISECOND.as_nanos()) {
+            self.add(key, "must be whole milliseconds");
+        }
+    }
+}
+
+fn check_kafka(config: &Config, found: &mut Found<'_>) {
+    let kafka = &config.kafka;
+    if let Err(reason) = check_brokers(&kafka.brokers) {
+        found.add("kafka.brokers", reason);
+    }
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let topic = &kafka.topic;
+    found.require(
+        (1..=249).contains(&topic.len())
+            && topic.chars().all(legal)
+            && topic != "."
+            && topic != "..",
+        "kafka.topic",
+        "is no topic name; Kafka takes 1 to 249 letters, digits, `.`, `_` and `-`",
+    );
+    found.require(!kafka.group.trim().is_empty(), "kafka.group", "must not be empty");
+    for (key, value) in kafka.properties.iter() {
+        if let Err(reason) = check_property(key, value) {
+            found.add(&format!("kafka.properties.{key}"), reason);
+        }
+    }
+}
+
+fn check_brokers(brokers: &str) -> Result<(), String> {
+    const SHAPE: &str = "write host:port, several separated by commas";
+    for broker in brokers.split(',').map(str::trim) {
+        let address = match broker.split_once("://") {
+            Some((scheme, address)) => {
+                let known = ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"];
+                if !known.contains(&scheme.to_uppercase().as_str()) {
+                    return Err(format!("{scheme}:// is no Kafka protocol; {SHAPE}"));
+                }
+                address
+            }
+            None => broker,
+        };
+        let (host, port) = match address.rsplit_once(':') {
+            Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, Some(port)),
+            _ => (address, None),
+        };
+        if host.is_empty() || host.contains(char::is_whitespace) || host.contains('/') {
+            return Err(format!("names no host; {SHAPE}"));
+        }
+        if port.is_some_and(|port| !port.parse::<u16>().is_ok_and(|port| port > 0)) {
+            return Err(format!("has no port number after the last colon; {SHAPE}"));
+        }
+    }
+    Ok(())
+}
+
+fn check_postgres(config: &Config, found: &mut Found<'_>) {
+    let postgres = &config.postgres;
+    let schema = &postgres.schema;
+    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    found.require(
+        (1..=63).contains(&schema.len())
+            && schema.chars().all(legal)
+            && !schema.starts_with(|c: char| c.is_ascii_digit())
+            && !schema.starts_with("pg_"),
+        "postgres.schema",
+        "is no schema name; use up to 63 of a-z, 0-9 and `_`, not beginning with a digit or pg_",
+    );
+    found.require(!postgres.user.is_empty(), "postgres.user", "must not be empty");
+    found.require(!postgres.database.is_empty(), "postgres.database", "must not be empty");
+    found.require(
+        (2..=1000).contains(&postgres.pool_size.get()),
+        "postgres.pool_size",
+        "must be between 2 and 1000; commits and the moving of final windows need one each",
+    );
+}
+
+fn check_times(config: &Config, found: &mut Found<'_>) {
+    let (size, slide) = (config.window.size, config.window.slide);
+    found.range("window.size", size, MILLISECOND, YEAR);
+    if slide > size {
+        let size = humantime::format_duration(size);
+        found.add(
+            "window.slide",
+            format!("must not be greater than window.size ({size}), or hits fall between windows"),
+        );
+    } else {
+        found.range("window.slide", slide, MILLISECOND, YEAR);
+    }
+    if !slide.is_zero() && size.as_nanos() / slide.as_nanos() > MAX_OVERLAP {
+        let reason = format!(
+            "puts a hit into more than {MAX_OVERLAP} windows of window.size; choose a longer one"
+        );
+        found.add("window.slide", reason);
+    }
+    found.range("watermark.delay", config.watermark.delay, Duration::ZERO, YEAR);
+    found.range("watermark.idle_timeout", config.watermark.idle_timeout, 100 * MILLISECOND, YEAR);
+    found.range("input.max_future_skew", config.input.max_future_skew, MILLISECOND, YEAR);
+    found.range("flush.interval", config.flush.interval, MILLISECOND, HOUR);
+    found.require(
+        config.watermark.idle_timeout >= config.flush.interval,
+        "watermark.idle_timeout",
+        "must not be less than flush.interval: an idle claim would expire before the commit that renews it",
+    );
+    found.range("enrich.deadline", config.enrich.deadline, MILLISECOND, 60 * SECOND);
+    found.range("shutdown.timeout", config.shutdown.timeout, 100 * MILLISECOND, DAY);
+}
+
+fn check_amounts(config: &Config, found: &mut Found<'_>) {
+    let flush = &config.flush;
+    found.require(
+        flush.max_keys.get() <= 100_000_000,
+        "flush.max_keys",
+        "must be between 1 and 100000000",
+    );
+    found.require(
+        flush.max_events.get() <= 1_000_000_000,
+        "flush.max_events",
+        "must be between 1 and 1000000000",
+    );
+    found.require(
+        (64 << 10..=64 << 30).contains(&flush.max_bytes.bytes()),
+        "flush.max_bytes",
+        "must be between 64KiB and 64GiB",
+    );
+    found.require(
+        config.events.max_partitions.get() <= 10_000,
+        "events.max_partitions",
+        "must be between 1 and 10000",
+    );
+    let counts = [
+        ("enrich.workers", config.enrich.workers),
+        ("actors.threads", config.actors.threads),
+        ("actors.window_shards", config.actors.window_shards),
+    ];
+    for (key, count) in counts {
+        found.require(
+            count.written() <= 1024,
+            key,
+            "must be 0 (one per core) or between 1 and 1024",
+        );
+    }
+}

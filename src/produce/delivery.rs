@@ -1,0 +1,100 @@
+//! Collects what librdkafka reports about records and brokers.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::ProducerContext;
+
+use super::Sent;
+
+/// Counts delivery reports, and keeps the first failure and the last complaint about brokers.
+#[derive(Debug, Default)]
+pub(super) struct Deliveries {
+    delivered: AtomicU64,
+    refused: AtomicU64,
+    failure: Mutex<Option<KafkaError>>,
+    complaint: Mutex<Option<String>>,
+}
+
+impl Deliveries {
+    pub(super) fn sent(&self) -> Sent {
+        Sent {
+            delivered: self.delivered.load(Ordering::Relaxed),
+            refused: self.refused.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Gives the first failure that is not one record's own fault.
+    pub(super) fn failure(&self) -> Option<KafkaError> {
+        lock(&self.failure).clone()
+    }
+
+    /// Says why, in the words of the broker connection where there are any.
+    pub(super) fn explain(&self, error: &KafkaError) -> String {
+        let code = error.rdkafka_error_code();
+        match (lock(&self.complaint).as_deref(), code) {
+            // A time-out alone says little; what the connection said says more.
+            (
+                Some(complaint),
+                Some(RDKafkaErrorCode::MessageTimedOut | RDKafkaErrorCode::OperationTimedOut),
+            )
+            | (Some(complaint), Some(RDKafkaErrorCode::BrokerTransportFailure)) => {
+                complaint.to_owned()
+            }
+            (_, Some(code)) => code.to_string(),
+            (_, None) => error.to_string(),
+        }
+    }
+}
+
+impl ClientContext for Deliveries {
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "kafka client");
+        // "All broker connections are down" comes last and says least.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+            *lock(&self.complaint) = Some(reason.to_owned());
+        }
+    }
+
+    fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
+        // Whatever matters also arrives as an error or a delivery report.
+        tracing::debug!(facility, message, "librdkafka");
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        match result {
+            Ok(_) => {
+                self.delivered.fetch_add(1, Ordering::Relaxed);
+            }
+            Err((error, _)) if is_records_fault(error) => {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+            }
+            Err((error, _)) => {
+                lock(&self.failure).get_or_insert_with(|| error.clone());
+            }
+        }
+    }
+}
+
+/// Tells whether a broker refused the record for what it is, so that others may still be delivered.
+fn is_records_fault(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{
+        InvalidMessageSize, InvalidRecord, MessageBatchTooLarge, MessageSizeTooLarge,
+    };
+    matches!(
+        error.rdkafka_error_code(),
+        Some(MessageSizeTooLarge | MessageBatchTooLarge | InvalidMessageSize | InvalidRecord)
+    )
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

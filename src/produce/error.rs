@@ -1,0 +1,92 @@
+//! Why records could not be written.
+
+use std::time::Duration;
+
+use rdkafka::error::KafkaError;
+
+/// What keeps records from the topic.
+#[derive(Debug, thiserror::Error)]
+pub enum ProduceError {
+    /// One record is too large; others may go on.
+    #[error("record of {bytes} bytes is larger than message.max.bytes ({limit})")]
+    TooLarge {
+        /// Key and value together.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// librdkafka refuses the settings.
+    #[error("kafka settings cannot be used: {0}; look at [kafka.properties]")]
+    Settings(String),
+    /// No broker answers.
+    #[error("kafka at {brokers} did not answer within {}: {reason}", humantime::format_duration(*.limit))]
+    Unreachable {
+        /// The brokers asked.
+        brokers: String,
+        /// How long they were waited for.
+        limit: Duration,
+        /// What the connection said.
+        reason: String,
+    },
+    /// The topic does not exist.
+    #[error("topic {topic} does not exist; create it, or pass --create-topic --partitions N")]
+    NoTopic {
+        /// The topic.
+        topic: String,
+    },
+    /// The topic exists with another number of partitions.
+    #[error(
+        "topic {topic} exists with {existing} partitions, not {wanted}; leave out --partitions, or choose another topic"
+    )]
+    OtherPartitions {
+        /// The topic.
+        topic: String,
+        /// The partitions it has.
+        existing: u32,
+        /// The partitions asked for.
+        wanted: u32,
+    },
+    /// The topic could not be created.
+    #[error("topic {topic} could not be created: {reason}")]
+    NotCreated {
+        /// The topic.
+        topic: String,
+        /// The broker's word.
+        reason: String,
+    },
+    /// A record was not delivered.
+    #[error(
+        "kafka at {brokers} did not take a record for {topic}: {reason}; {delivered} records are in the topic"
+    )]
+    Undelivered {
+        /// The topic.
+        topic: String,
+        /// The brokers.
+        brokers: String,
+        /// Records that did arrive.
+        delivered: u64,
+        /// Why.
+        reason: String,
+    },
+    /// Records are still on their way when the time is over.
+    #[error("kafka at {brokers} has not confirmed {records} records within {}", humantime::format_duration(*.limit))]
+    NotFlushed {
+        /// Records without an answer.
+        records: u64,
+        /// The brokers.
+        brokers: String,
+        /// How long they were waited for.
+        limit: Duration,
+    },
+}
+
+impl ProduceError {
+    /// Wraps librdkafka's refusal of the settings; it names the property, never a value.
+    pub(super) fn settings(error: KafkaError) -> Self {
+        Self::Settings(match error {
+            KafkaError::ClientConfig(_, _, key, _) => format!("property {key}"),
+            KafkaError::ClientCreation(reason) => reason,
+            other => other.to_string(),
+        })
+    }
+}

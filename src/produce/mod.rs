@@ -1,0 +1,179 @@
+//! Writes records to the topic, for `import` and `generate`.
+//!
+//! The producer is idempotent: within a partition records arrive in the order they were sent, each once.
+//! A record that Kafka refuses for what it is (too large) is counted and passed over; anything else that
+//! keeps a record from being delivered ends the work, so that no gap goes unnoticed.
+
+mod delivery;
+mod error;
+mod key;
+mod topic;
+
+pub use error::ProduceError;
+pub use key::{KeyBy, key_of};
+
+use std::time::{Duration, Instant};
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+
+use crate::config::{KafkaConfig, set_default};
+use delivery::Deliveries;
+
+/// Longest wait for brokers to answer at all.
+pub const CONNECT_LIMIT: Duration = Duration::from_secs(15);
+/// Longest a record may wait for its acknowledgement; then the brokers count as out of reach.
+pub const DELIVERY_LIMIT: Duration = Duration::from_secs(60);
+/// Largest record, in bytes, unless the property `message.max.bytes` says otherwise.
+pub const MAX_RECORD_BYTES: usize = 10 << 20;
+
+/// How often delivery reports are collected while sending, in records.
+const POLL_EVERY: u32 = 256;
+
+/// Sends records to one topic.
+pub struct Producer {
+    inner: BaseProducer<Deliveries>,
+    settings: KafkaConfig,
+    max_record_bytes: usize,
+    sent_since_poll: u32,
+}
+
+/// What has become of the records sent so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Acknowledged by all in-sync replicas.
+    pub delivered: u64,
+    /// Refused by a broker for what they are.
+    pub refused: u64,
+}
+
+impl Producer {
+    /// Connects to the brokers and waits until one answers, at most [`CONNECT_LIMIT`].
+    ///
+    /// # Errors
+    /// [`ProduceError::Settings`] where librdkafka refuses a property, [`ProduceError::Unreachable`] where
+    /// no broker answers in time.
+    pub fn connect(settings: &KafkaConfig) -> Result<Self, ProduceError> {
+        Self::connect_within(settings, CONNECT_LIMIT)
+    }
+
+    fn connect_within(settings: &KafkaConfig, limit: Duration) -> Result<Self, ProduceError> {
+        let mut client = settings.client();
+        client.set("enable.idempotence", "true");
+        set_default(&mut client, "compression.type", "lz4");
+        set_default(&mut client, "linger.ms", "10");
+        // As Java clients place keyed records; records without a key go to one partition per batch.
+        set_default(&mut client, "partitioner", "murmur2_random");
+        set_default(&mut client, "queue.buffering.max.kbytes", "65536");
+        set_default(&mut client, "message.max.bytes", &MAX_RECORD_BYTES.to_string());
+        set_default(&mut client, "message.timeout.ms", &DELIVERY_LIMIT.as_millis().to_string());
+        let max_record_bytes = client
+            .get("message.max.bytes")
+            .and_then(|bytes| bytes.parse().ok())
+            .unwrap_or(MAX_RECORD_BYTES);
+        let inner: BaseProducer<Deliveries> =
+            client.create_with_context(Deliveries::default()).map_err(ProduceError::settings)?;
+        let producer =
+            Self { inner, settings: settings.clone(), max_record_bytes, sent_since_poll: 0 };
+        producer.wait_for_brokers(limit)?;
+        Ok(producer)
+    }
+
+    /// Gives the number of the topic's partitions.
+    ///
+    /// # Errors
+    /// [`ProduceError::NoTopic`] where there is none; it is never created on the way.
+    pub fn partition_count(&self) -> Result<u32, ProduceError> {
+        let topic = &self.settings.topic;
+        self.lookup_topic(topic)?.ok_or_else(|| ProduceError::NoTopic { topic: topic.clone() })
+    }
+
+    /// Sends one record. Waits while the queue is full. The copy is made here; the record's timestamp is
+    /// the clock's at this moment, as any producer's.
+    ///
+    /// # Errors
+    /// [`ProduceError::TooLarge`] concerns this record alone, sending may go on. Any other ends the work.
+    pub fn send(
+        &mut self,
+        partition: Option<i32>,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+    ) -> Result<(), ProduceError> {
+        let bytes = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
+        if bytes > self.max_record_bytes {
+            return Err(ProduceError::TooLarge { bytes, limit: self.max_record_bytes });
+        }
+        self.sent_since_poll += 1;
+        if self.sent_since_poll >= POLL_EVERY {
+            self.sent_since_poll = 0;
+            self.inner.poll(Duration::ZERO);
+            self.check()?;
+        }
+        let mut record = BaseRecord::<[u8], [u8]>::to(&self.settings.topic);
+        record.partition = partition;
+        record.key = key;
+        record.payload = value;
+        loop {
+            record = match self.inner.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), record)) => record,
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge), _)) => {
+                    return Err(ProduceError::TooLarge { bytes, limit: self.max_record_bytes });
+                }
+                Err((error, _)) => return Err(self.undelivered(&error)),
+            };
+            self.inner.poll(Duration::from_millis(50));
+            self.check()?;
+        }
+    }
+
+    /// Waits until every record sent has been answered, at most `limit`.
+    ///
+    /// # Errors
+    /// [`ProduceError::Undelivered`] or [`ProduceError::NotFlushed`] where records are missing from the topic.
+    pub fn flush(&mut self, limit: Duration) -> Result<Sent, ProduceError> {
+        let begin = Instant::now();
+        while self.inner.in_flight_count() > 0 {
+            self.check()?;
+            let left = limit.saturating_sub(begin.elapsed());
+            if left.is_zero() {
+                return Err(ProduceError::NotFlushed {
+                    records: self.inner.in_flight_count().try_into().unwrap_or(0),
+                    brokers: self.settings.brokers.clone(),
+                    limit,
+                });
+            }
+            // Short slices: a failure is heard of at once, not after the limit.
+            drop(self.inner.flush(left.min(Duration::from_millis(100))));
+        }
+        self.inner.poll(Duration::ZERO);
+        self.check()?;
+        Ok(self.sent())
+    }
+
+    /// Tells what has become of the records so far.
+    pub fn sent(&self) -> Sent {
+        self.inner.context().sent()
+    }
+
+    /// Gives the largest record that can be sent, key and value together, in bytes.
+    pub fn max_record_bytes(&self) -> usize {
+        self.max_record_bytes
+    }
+
+    fn check(&self) -> Result<(), ProduceError> {
+        self.inner.context().failure().map_or(Ok(()), |error| Err(self.undelivered(&error)))
+    }
+
+    fn undelivered(&self, error: &KafkaError) -> ProduceError {
+        ProduceError::Undelivered {
+            topic: self.settings.topic.clone(),
+            brokers: self.settings.brokers.clone(),
+            delivered: self.sent().delivered,
+            reason: self.inner.context().explain(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+//! Looks for the topic and creates it on request.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::producer::Producer as _;
+
+use super::{CONNECT_LIMIT, ProduceError, Producer};
+
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+
+impl Producer {
+    /// Makes sure that the topic `name` exists, with `partitions` partitions where a number is given
+    /// (else the broker's default). A topic created here takes records as large as this producer sends.
+    ///
+    /// # Errors
+    /// [`ProduceError::OtherPartitions`] where it exists with another number of partitions,
+    /// [`ProduceError::NotCreated`] where the brokers refuse.
+    pub fn ensure_topic(&self, name: &str, partitions: Option<u32>) -> Result<u32, ProduceError> {
+        if let Some(existing) = self.lookup_topic(name)? {
+            return match partitions {
+                Some(wanted) if wanted != existing => {
+                    Err(ProduceError::OtherPartitions { topic: name.to_owned(), existing, wanted })
+                }
+                _ => Ok(existing),
+            };
+        }
+        self.create_topic(name, partitions)?;
+        // Brokers answer before all of them know the new topic.
+        let begin = Instant::now();
+        loop {
+            match self.lookup_topic(name)? {
+                Some(count) => return Ok(count),
+                None if begin.elapsed() > CONNECT_LIMIT => {
+                    return Err(not_created(name, "it does not appear in the brokers' metadata"));
+                }
+                None => std::thread::sleep(POLL_INTERVAL),
+            }
+        }
+    }
+
+    /// Gives the number of a topic's partitions, or `None` where it does not exist or has no leader yet.
+    pub(super) fn lookup_topic(&self, name: &str) -> Result<Option<u32>, ProduceError> {
+        // All topics, for asking after one by name creates it where brokers do that on their own.
+        let metadata = self
+            .inner
+            .client()
+            .fetch_metadata(None, CONNECT_LIMIT)
+            .map_err(|error| self.unreachable(&error, CONNECT_LIMIT))?;
+        let topic = metadata.topics().iter().find(|topic| topic.name() == name);
+        Ok(topic.and_then(|topic| {
+            let led = topic.partitions().iter().all(|partition| partition.leader() >= 0);
+            u32::try_from(topic.partitions().len()).ok().filter(|count| led && *count > 0)
+        }))
+    }
+
+    /// Waits for the first answer of a broker.
+    pub(super) fn wait_for_brokers(&self, limit: Duration) -> Result<(), ProduceError> {
+        let begin = Instant::now();
+        loop {
+            let left = limit.saturating_sub(begin.elapsed());
+            match self.inner.client().fetch_metadata(None, left.min(Duration::from_secs(1))) {
+                Ok(_) => return Ok(()),
+                Err(error) if left.is_zero() => return Err(self.unreachable(&error, limit)),
+                // Serves the error callback, whose words explain the failure.
+                Err(_) => self.inner.poll(POLL_INTERVAL.min(left)),
+            }
+        }
+    }
+
+    fn create_topic(&self, name: &str, partitions: Option<u32>) -> Result<(), ProduceError> {
+        let admin: AdminClient<DefaultClientContext> =
+            self.settings.client().create().map_err(ProduceError::settings)?;
+        let count = match partitions {
+            Some(count) => {
+                i32::try_from(count).map_err(|_| not_created(name, "too many partitions"))?
+            }
+            None => -1,
+        };
+        let largest = self.max_record_bytes.to_string();
+        // -1: the brokers' own number of replicas.
+        let topic = NewTopic::new(name, count, TopicReplication::Fixed(-1))
+            .set("max.message.bytes", &largest);
+        let options = AdminOptions::new()
+            .operation_timeout(Some(CONNECT_LIMIT))
+            .request_timeout(Some(CONNECT_LIMIT));
+        let answers = futures::executor::block_on(admin.create_topics([&topic], &options))
+            .map_err(|error| not_created(name, &self.inner.context().explain(&error)))?;
+        for answer in answers {
+            match answer {
+                // Somebody else may have been quicker.
+                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Err((_, code)) => return Err(not_created(name, &code.to_string())),
+            }
+        }
+        Ok(())
+    }
+
+    fn unreachable(&self, error: &rdkafka::error::KafkaError, limit: Duration) -> ProduceError {
+        ProduceError::Unreachable {
+            brokers: self.settings.brokers.clone(),
+            limit,
+            reason: self.inner.context().explain(error),
+        }
+    }
+}
+
+fn not_created(topic: &str, reason: &str) -> ProduceError {
+    ProduceError::NotCreated { topic: topic.to_owned(), reason: reason.to_owned() }
+}
