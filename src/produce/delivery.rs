@@ -6,14 +6,18 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::DeliveryResult;
+use rdkafka::message::{DeliveryResult, Message as _};
 use rdkafka::producer::ProducerContext;
 
 use super::Sent;
 
+/// Hears of a record's fate: its partition, and its offset if it was delivered.
+pub type Watch = Box<dyn Fn(i32, Option<i64>) + Send + Sync>;
+
 /// Counts delivery reports, and keeps the first failure and the last complaint about brokers.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Deliveries {
+    watch: Option<Watch>,
     delivered: AtomicU64,
     refused: AtomicU64,
     failure: Mutex<Option<KafkaError>>,
@@ -21,6 +25,10 @@ pub(super) struct Deliveries {
 }
 
 impl Deliveries {
+    pub(super) fn new(watch: Option<Watch>) -> Self {
+        Self { watch, ..Self::default() }
+    }
+
     pub(super) fn sent(&self) -> Sent {
         Sent {
             delivered: self.delivered.load(Ordering::Relaxed),
@@ -70,6 +78,12 @@ impl ProducerContext for Deliveries {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Some(watch) = &self.watch {
+            match result {
+                Ok(record) => watch(record.partition(), Some(record.offset())),
+                Err((_, record)) => watch(record.partition(), None),
+            }
+        }
         match result {
             Ok(_) => {
                 self.delivered.fetch_add(1, Ordering::Relaxed);

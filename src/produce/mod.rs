@@ -9,6 +9,7 @@ mod error;
 mod key;
 mod topic;
 
+pub use delivery::Watch;
 pub use error::ProduceError;
 pub use key::{KeyBy, key_of};
 
@@ -54,10 +55,23 @@ impl Producer {
     /// [`ProduceError::Settings`] where librdkafka refuses a property, [`ProduceError::Unreachable`] where
     /// no broker answers in time.
     pub fn connect(settings: &KafkaConfig) -> Result<Self, ProduceError> {
-        Self::connect_within(settings, CONNECT_LIMIT)
+        Self::connect_within(settings, CONNECT_LIMIT, None)
     }
 
-    fn connect_within(settings: &KafkaConfig, limit: Duration) -> Result<Self, ProduceError> {
+    /// As [`connect`](Self::connect); `watch` hears of each record's fate, in the order of sending within a partition,
+    /// on the thread that sends, and only while that is in one of this producer's methods.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub fn connect_watched(settings: &KafkaConfig, watch: Watch) -> Result<Self, ProduceError> {
+        Self::connect_within(settings, CONNECT_LIMIT, Some(watch))
+    }
+
+    fn connect_within(
+        settings: &KafkaConfig,
+        limit: Duration,
+        watch: Option<Watch>,
+    ) -> Result<Self, ProduceError> {
         let mut client = settings.client();
         client.set("enable.idempotence", "true");
         set_default(&mut client, "compression.type", "lz4");
@@ -72,7 +86,7 @@ impl Producer {
             .and_then(|bytes| bytes.parse().ok())
             .unwrap_or(MAX_RECORD_BYTES);
         let inner: BaseProducer<Deliveries> =
-            client.create_with_context(Deliveries::default()).map_err(ProduceError::settings)?;
+            client.create_with_context(Deliveries::new(watch)).map_err(ProduceError::settings)?;
         let producer =
             Self { inner, settings: settings.clone(), max_record_bytes, sent_since_poll: 0 };
         producer.wait_for_brokers(limit)?;
@@ -99,6 +113,20 @@ impl Producer {
         key: Option<&[u8]>,
         value: Option<&[u8]>,
     ) -> Result<(), ProduceError> {
+        self.send_stamped(partition, key, value, None)
+    }
+
+    /// Sends one record with a timestamp of the caller's, in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_stamped(
+        &mut self,
+        partition: Option<i32>,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        timestamp_millis: Option<i64>,
+    ) -> Result<(), ProduceError> {
         let bytes = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
         if bytes > self.max_record_bytes {
             return Err(ProduceError::TooLarge { bytes, limit: self.max_record_bytes });
@@ -113,6 +141,7 @@ impl Producer {
         record.partition = partition;
         record.key = key;
         record.payload = value;
+        record.timestamp = timestamp_millis;
         loop {
             record = match self.inner.send(record) {
                 Ok(()) => return Ok(()),
@@ -125,6 +154,15 @@ impl Producer {
             self.inner.poll(Duration::from_millis(50));
             self.check()?;
         }
+    }
+
+    /// Waits for `span`, or less where there is news of records; for pauses between records.
+    ///
+    /// # Errors
+    /// [`ProduceError::Undelivered`] where a record is missing from the topic.
+    pub fn wait(&self, span: Duration) -> Result<(), ProduceError> {
+        self.inner.poll(span);
+        self.check()
     }
 
     /// Waits until every record sent has been answered, at most `limit`.

@@ -79,8 +79,9 @@ fn brokers_out_of_reach_are_named_with_the_reason() {
     // Bound and dropped: nobody listens there.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let brokers = format!("127.0.0.1:{port}");
-    let error =
-        Producer::connect_within(&settings(&brokers), Duration::from_millis(1500)).err().unwrap();
+    let error = Producer::connect_within(&settings(&brokers), Duration::from_millis(1500), None)
+        .err()
+        .unwrap();
     let text = error.to_string();
     assert!(matches!(error, ProduceError::Unreachable { .. }), "{text}");
     assert!(text.contains(&brokers) && text.contains("refused"), "{text}");

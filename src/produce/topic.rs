@@ -41,6 +41,24 @@ impl Producer {
         }
     }
 
+    /// Gives the end offset of each of the topic's partitions, which is 0 where there never was a record.
+    ///
+    /// # Errors
+    /// As [`partition_count`](Self::partition_count), and [`ProduceError::Unreachable`].
+    pub fn end_offsets(&self) -> Result<Vec<i64>, ProduceError> {
+        let partitions = i32::try_from(self.partition_count()?).unwrap_or(i32::MAX);
+        (0..partitions)
+            .map(|partition| {
+                let offsets = self.inner.client().fetch_watermarks(
+                    &self.settings.topic,
+                    partition,
+                    CONNECT_LIMIT,
+                );
+                offsets.map(|(_, end)| end).map_err(|error| self.unreachable(&error, CONNECT_LIMIT))
+            })
+            .collect()
+    }
+
     /// Gives the number of a topic's partitions, or `None` where it does not exist or has no leader yet.
     pub(super) fn lookup_topic(&self, name: &str) -> Result<Option<u32>, ProduceError> {
         // All topics, for asking after one by name creates it where brokers do that on their own.
