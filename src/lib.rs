@@ -11,6 +11,8 @@
 //! | [`import`] | access logs and JSON lines into the topic |
 //! | [`generate`] | synthetic traffic into the topic, and what must come out of it |
 
+pub mod cli;
 pub mod config;
 mod generate;
+pub mod import;
 pub mod produce;

@@ -1,3 +1,7 @@
 //! The `hitstream` binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hitstream::cli::main()
+}

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::secret::MASK;
 use super::sections::{OnDataLoss, Start};
+use super::values::one_of;
 
 /// `[kafka]`
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -22,8 +23,10 @@ pub struct KafkaConfig {
     /// Consumer group.
     pub group: String,
     /// Where a pipeline without progress begins.
+    #[serde(deserialize_with = "one_of")]
     pub start: Start,
     /// What to do when unread records are gone from the broker.
+    #[serde(deserialize_with = "one_of")]
     pub on_data_loss: OnDataLoss,
     /// Further properties of librdkafka.
     pub properties: Properties,

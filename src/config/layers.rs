@@ -54,7 +54,18 @@ impl Loaded {
     pub fn describe(&self) -> String {
         let mut out = String::new();
         let mut section = String::new();
-        for (key, leaf) in &self.tree.0 {
+        // Sections stay together: those of kafka's properties come after its own keys.
+        let in_order = |(key, _): &(&String, &Leaf)| {
+            let section = if key.starts_with(PROPERTIES) {
+                PROPERTIES
+            } else {
+                key.split('.').next().unwrap_or(key)
+            };
+            (section.to_owned(), key.to_string())
+        };
+        let mut leaves: Vec<_> = self.tree.0.iter().collect();
+        leaves.sort_by_key(in_order);
+        for (key, leaf) in leaves {
             let (parent, name) = match key.strip_prefix(PROPERTIES) {
                 Some(property) => ("kafka.properties", format!("{property:?}")),
                 None => key.rsplit_once('.').map_or(("", key.clone()), |(p, n)| (p, n.to_owned())),
@@ -131,13 +142,17 @@ struct Leaf {
 }
 
 impl Leaf {
+    fn problem(&self, key: &str, reason: String) -> Problem {
+        Problem { key: key.to_owned(), value: self.shown(key), origin: self.origin.clone(), reason }
+    }
+
     /// Shows the value as TOML, masked where it is a secret.
     fn shown(&self, key: &str) -> String {
         let text = self.value.to_string();
         let property = key.strip_prefix(PROPERTIES);
         match &self.value.kind {
             ValueKind::String(s) if s.is_empty() => "\"\"".into(),
-            _ if property.is_some_and(kafka::is_secret) => MASK.into(),
+            _ if property.is_some_and(kafka::is_secret) => format!("{MASK:?}"),
             _ if matches!(key, "postgres.password" | "enrich.api_key") => format!("{MASK:?}"),
             _ if key == "postgres.url" => format!("{:?}", masked_url(&text)),
             ValueKind::String(s) => format!("{s:?}"),
@@ -177,12 +192,14 @@ impl Tree {
 
     /// Reports a key's value, with where it came from.
     pub(super) fn problem(&self, key: &str, reason: impl Into<String>) -> Problem {
-        let leaf = self.0.get(key);
-        Problem {
-            key: key.to_owned(),
-            value: leaf.map(|leaf| leaf.shown(key)).unwrap_or_default(),
-            origin: leaf.map_or(DEFAULT_ORIGIN, |leaf| &leaf.origin).to_owned(),
-            reason: reason.into(),
+        match self.0.get(key) {
+            Some(leaf) => leaf.problem(key, reason.into()),
+            None => Problem {
+                key: key.to_owned(),
+                value: String::new(),
+                origin: DEFAULT_ORIGIN.to_owned(),
+                reason: reason.into(),
+            },
         }
     }
 }
@@ -282,10 +299,16 @@ fn variable_of_key(key: &str) -> String {
 
 fn check_keys(layer: &Layer, defaults: &Layer, problems: &mut Vec<Problem>) {
     for (key, value) in &layer.0 {
-        if key.starts_with(PROPERTIES) || defaults.0.contains_key(key) {
+        let origin = value.origin().unwrap_or_default().to_owned();
+        let default = defaults.0.get(key).map(|value| &value.kind);
+        if key.starts_with(PROPERTIES) || default.is_some() {
+            if let Err(wanted) = check_kind(&value.kind, default) {
+                let reason = format!("must be {wanted}");
+                let leaf = Leaf { value: value.clone(), origin };
+                problems.push(leaf.problem(key, reason));
+            }
             continue;
         }
-        let origin = value.origin().unwrap_or_default().to_owned();
         let from_variable = origin.starts_with("variable ");
         let spell = |key: &str| if from_variable { variable_of_key(key) } else { key.to_owned() };
         let sections = || {
@@ -300,6 +323,22 @@ fn check_keys(layer: &Layer, defaults: &Layer, problems: &mut Vec<Problem>) {
             }
         };
         problems.push(Problem { key: key.clone(), value: String::new(), origin, reason });
+    }
+}
+
+/// The library turns numbers, texts and truths into each other, which would hide a slip such as `1.5` for a
+/// count. A text may stand for anything, as variables have nothing else.
+fn check_kind(kind: &ValueKind, default: Option<&ValueKind>) -> Result<(), &'static str> {
+    use ValueKind as K;
+    match (default, kind) {
+        (_, K::String(_)) => Ok(()),
+        (Some(K::Boolean(_)), K::Boolean(_)) => Ok(()),
+        (Some(K::Boolean(_)), _) => Err("true or false"),
+        (Some(K::I64(_)) | None, K::I64(_)) | (None, K::Boolean(_) | K::Float(_)) => Ok(()),
+        (Some(K::I64(_)), _) => Err("a whole number"),
+        // A size may be a bare number of bytes; a duration without a unit gets its own word later.
+        (Some(_), K::I64(_)) => Ok(()),
+        _ => Err("a text in quotes"),
     }
 }
 
@@ -334,19 +373,15 @@ fn explain(error: config::ConfigError) -> (String, String) {
 
 /// Turns serde's words into what would do.
 fn reword(text: &str) -> String {
-    if text.contains("nonzero") || text.contains("negative") {
-        return "must be a whole number, 1 or more".to_owned();
-    }
-    if text.contains("unsigned") || text.contains("integer") {
-        return "must be a whole number, 0 or more".to_owned();
-    }
-    if text.contains("boolean") {
-        return "must be true or false".to_owned();
-    }
-    match text.split_once(", expected ") {
-        // "unknown variant `x`, expected `a` or `b`"
-        Some((_, expected)) => format!("must be {}", expected.trim_start_matches("one of ")),
-        None if text.starts_with("is ") => text.to_owned(),
-        None => format!("must be {text}"),
+    if text.contains("nonzero") {
+        "must be 1 or more".to_owned()
+    } else if text.contains("integer") {
+        "must be a whole number, not negative".to_owned()
+    } else if text.contains("boolean") {
+        "must be true or false".to_owned()
+    } else if text.starts_with("is ") || text.starts_with("must ") {
+        text.to_owned()
+    } else {
+        format!("cannot be used: {text}")
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::kafka::KafkaConfig;
 use super::postgres::PostgresConfig;
 use super::secret::Secret;
-use super::values::{ByteSize, Parallelism, duration};
+use super::values::{ByteSize, Parallelism, duration, one_of};
 
 /// All settings of one instance, complete and checked.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -135,11 +135,12 @@ pub struct LogConfig {
     /// A level, or `tracing` filter directives.
     pub level: String,
     /// How a log line looks.
+    #[serde(deserialize_with = "one_of")]
     pub format: LogFormat,
 }
 
 /// How a log line looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// Pretty on a terminal, JSON elsewhere.
@@ -151,7 +152,7 @@ pub enum LogFormat {
 }
 
 /// Where a pipeline without progress begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Start {
     /// At the oldest record.
@@ -161,7 +162,7 @@ pub enum Start {
 }
 
 /// What to do when unread records are gone from the broker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum OnDataLoss {
     /// Stop with exit code 64.

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
 use super::error::ConfigError;
 use super::kafka::check_property;
 use super::layers::Tree;
@@ -31,12 +34,11 @@ pub(super) fn check(config: &mut Config, tree: &Tree) -> Result<Vec<String>, Con
     check_postgres(config, &mut found);
     check_times(config, &mut found);
     check_amounts(config, &mut found);
-    if let Err(e) = tracing_subscriber::EnvFilter::builder().parse(&config.log.level) {
-        found.add(
-            "log.level",
-            format!("{e}; write error, warn, info, debug or trace, or directives"),
-        );
-    }
+    found.require(
+        is_log_filter(&config.log.level),
+        "log.level",
+        "must be error, warn, info, debug or trace, or directives such as \"info,hitstream_actors=debug\"",
+    );
     if found.problems.is_empty() { Ok(remarks) } else { Err(ConfigError(found.problems)) }
 }
 
@@ -64,6 +66,13 @@ impl Found<'_> {
             self.add(key, "must be whole milliseconds");
         }
     }
+}
+
+/// A bare word would be taken for a target that does not exist, and log nothing.
+fn is_log_filter(level: &str) -> bool {
+    let is_known =
+        |part: &str| part.contains(['=', '[']) || part.trim().parse::<LevelFilter>().is_ok();
+    level.split(',').all(is_known) && EnvFilter::builder().parse(level).is_ok()
 }
 
 fn check_kafka(config: &Config, found: &mut Found<'_>) {

@@ -68,6 +68,18 @@ impl<'de> Deserialize<'de> for ByteSize {
     }
 }
 
+/// Reads a word out of a closed set; the error lists the set.
+pub(super) fn one_of<'de, T: clap::ValueEnum, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    let word = String::deserialize(deserializer)?;
+    T::from_str(&word, false).map_err(|_| {
+        let known = T::value_variants().iter().filter_map(clap::ValueEnum::to_possible_value);
+        let known: Vec<String> = known.map(|value| format!("{:?}", value.get_name())).collect();
+        serde::de::Error::custom(format!("must be {}", known.join(" or ")))
+    })
+}
+
 /// Reads and writes a [`std::time::Duration`] with its unit; for `#[serde(with = "duration")]`.
 pub(super) mod duration {
     use std::time::Duration;

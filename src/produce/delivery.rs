@@ -64,6 +64,8 @@ impl ClientContext for Deliveries {
         tracing::debug!(%error, reason, "kafka client");
         // "All broker connections are down" comes last and says least.
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+            // "… failed: Connection refused (after 0ms in state CONNECT, 3 identical error(s) suppressed)"
+            let reason = reason.split(" (after ").next().unwrap_or(reason);
             *lock(&self.complaint) = Some(reason.to_owned());
         }
     }

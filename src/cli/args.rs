@@ -1,0 +1,174 @@
+//! Commands and their flags.
+
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use crate::config::LogFormat;
+use crate::import::Format;
+use crate::produce::KeyBy;
+
+/// The version, with the revision where the build names one (`HITSTREAM_REVISION`).
+static VERSION: LazyLock<String> = LazyLock::new(|| match option_env!("HITSTREAM_REVISION") {
+    Some(revision) if !revision.is_empty() => format!("{} ({revision})", env!("CARGO_PKG_VERSION")),
+    _ => env!("CARGO_PKG_VERSION").to_owned(),
+});
+
+/// Turns a Kafka topic of raw web hits into PostgreSQL tables that are right, live and final.
+#[derive(Debug, Parser)]
+#[command(
+    name = "hitstream",
+    version = VERSION.as_str(),
+    arg_required_else_help = true,
+    infer_long_args = false,
+    after_help = "Examples:
+  hitstream import --create-topic --partitions 3 --host www.example.com access.log.gz
+  hitstream run --until-end
+  hitstream --env-file stream.env run
+  hitstream --print-config
+
+Settings come from built-in defaults, then --config, then --env-file, then the environment
+(KAFKA_URL, POSTGRES_URL, … and HITSTREAM_SECTION__KEY).
+Exit codes: 0 done; 1 the answer is no; 64 usage, settings or mismatch; 69 a service stayed out of reach; 70 a bug."
+)]
+pub struct Cli {
+    /// What applies to every command.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What applies to every command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Settings")]
+pub struct GlobalArgs {
+    /// Settings file (TOML); keys it leaves out keep their defaults
+    #[arg(long, global = true, value_name = "FILE", env = "HITSTREAM_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Environment file (KEY=VALUE lines) to read; the real environment wins
+    #[arg(long, global = true, value_name = "FILE", env = "HITSTREAM_ENV_FILE")]
+    pub env_file: Option<PathBuf>,
+    /// How log lines look
+    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+    /// Least level to log: error, warn, info, debug, trace, or directives
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub log_level: Option<String>,
+    /// Print the settings that would apply, with their origins, and exit
+    #[arg(long, global = true)]
+    pub print_config: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the pipeline
+    #[command(after_help = "Examples:
+  hitstream run
+  hitstream run --until-end --json
+  KAFKA_URL=broker:9092 POSTGRES_URL=postgres://user@db/hits hitstream run --create-topic --partitions 12")]
+    Run(RunArgs),
+    /// Write access logs or JSON lines into the topic
+    #[command(after_help = "Examples:
+  hitstream import --create-topic --partitions 3 --host www.example.com access.log.gz
+  hitstream import --format jsonl --key host hits.jsonl.zst
+  zcat /var/log/apache2/other_vhosts_access.log.*.gz | hitstream import -
+
+Formats: combined and common access logs, either with a leading virtual host, and JSON lines; .gz and .zst are
+unpacked. A log line becomes one JSON event. Its host is that of an absolute request URL, else the line's leading
+virtual host, else --host. A JSON line is sent as it stands; what is wrong with it, the pipeline says.
+Lines that cannot be read are reported and counted; with --strict they make the exit code 1.
+Order: within a partition records keep the order of the files. Without --key, batches go to random partitions;
+with it, all records of one key go to one partition.")]
+    Import(ImportArgs),
+    /// Bring the tables to this version
+    #[command(after_help = "Examples:
+  hitstream migrate
+  HITSTREAM_WINDOW__SIZE=1m HITSTREAM_WINDOW__SLIDE=1m hitstream migrate --close-open")]
+    Migrate(MigrateArgs),
+    /// Prove that nothing is lost and nothing doubled
+    #[command(after_help = "Examples:
+  hitstream audit
+  hitstream audit --json
+
+Exit codes: 0 all is accounted for, 1 it is not.")]
+    Audit(AuditArgs),
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Stop when all that the topic held at the start is committed
+    #[arg(long)]
+    pub until_end: bool,
+    /// Print the summary as JSON
+    #[arg(long, requires = "until_end")]
+    pub json: bool,
+    /// The topic, where it is to be created.
+    #[command(flatten)]
+    pub topic: TopicArgs,
+}
+
+/// Arguments of `import`.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// Files to read, in this order; - is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Format of the files
+    #[arg(long, value_enum, default_value_t = Format::Auto)]
+    pub format: Format,
+    /// Host of log lines that name none
+    #[arg(long, value_name = "HOST")]
+    pub host: Option<String>,
+    /// Exit with 1 if a line could not be read or sent
+    #[arg(long)]
+    pub strict: bool,
+    /// Print the summary as JSON on standard output
+    #[arg(long)]
+    pub json: bool,
+    /// The record's key.
+    #[command(flatten)]
+    pub key: KeyArgs,
+    /// The topic, where it is to be created.
+    #[command(flatten)]
+    pub topic: TopicArgs,
+}
+
+/// Arguments of `migrate`.
+#[derive(Debug, Args)]
+pub struct MigrateArgs {
+    /// Close all open windows, so that other window settings can take over; no instance may be running
+    #[arg(long)]
+    pub close_open: bool,
+}
+
+/// Arguments of `audit`.
+#[derive(Debug, Args)]
+pub struct AuditArgs {
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The topic, where it is to be created.
+#[derive(Debug, Clone, Args)]
+pub struct TopicArgs {
+    /// Create the topic if it does not exist
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub create_topic: bool,
+    /// Partitions of the topic to create; an existing one must have as many
+    #[arg(long, value_name = "N", requires = "create_topic", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub partitions: Option<u32>,
+}
+
+/// The record's key.
+#[derive(Debug, Clone, Args)]
+pub struct KeyArgs {
+    /// Field that becomes the record's key
+    #[arg(long = "key", value_enum, value_name = "FIELD", default_value_t = KeyBy::None)]
+    pub by: KeyBy,
+}

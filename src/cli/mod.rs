@@ -1,0 +1,111 @@
+//! The command line: what can be asked for, and which exit code answers.
+
+mod args;
+mod error;
+mod logging;
+pub(crate) mod output;
+mod panic;
+
+pub use args::{
+    AuditArgs, Cli, Command, GlobalArgs, ImportArgs, KeyArgs, MigrateArgs, RunArgs, TopicArgs,
+};
+pub use error::{CliError, Outcome};
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+
+use crate::config::{Config, ConfigError, Layers, Loaded};
+
+/// Runs the program with this process's arguments and environment.
+pub fn main() -> ExitCode {
+    panic::install_hook();
+    match std::panic::catch_unwind(|| answer(std::env::args_os())) {
+        Ok(code) => ExitCode::from(code),
+        Err(_) => {
+            output::err(&panic::last_words());
+            ExitCode::from(error::BUG)
+        }
+    }
+}
+
+fn answer(args: impl IntoIterator<Item = OsString>) -> u8 {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(e) => {
+            // Help and version come this way too; a closed pipe is no reason to complain.
+            drop(e.print());
+            return if e.use_stderr() { error::USAGE } else { error::DONE };
+        }
+    };
+    match execute(cli) {
+        Ok(outcome) => outcome.exit_code(),
+        Err(e) => {
+            output::err(&e.report());
+            e.exit_code()
+        }
+    }
+}
+
+fn execute(cli: Cli) -> Result<Outcome, CliError> {
+    let loaded = load(&cli.global)?;
+    if cli.global.print_config {
+        output::out(&loaded.describe());
+        return Ok(Outcome::Done);
+    }
+    let Some(command) = cli.command else {
+        return Err(CliError::Usage("no command given; `hitstream --help` lists them".into()));
+    };
+    logging::init(&loaded.config.log)?;
+    for remark in &loaded.remarks {
+        tracing::warn!("{remark}");
+    }
+    dispatch(&loaded.config, command)
+}
+
+/// Does what was asked for. Each command is one function of settings and arguments.
+fn dispatch(config: &Config, command: Command) -> Result<Outcome, CliError> {
+    match command {
+        Command::Run(_) => Err(CliError::Usage("`run` is not built yet".into())),
+        Command::Import(args) => crate::import::import(config, &args),
+        Command::Migrate(_) => Err(CliError::Usage("`migrate` is not built yet".into())),
+        Command::Audit(_) => Err(CliError::Usage("`audit` is not built yet".into())),
+    }
+}
+
+/// Reads the files that hold settings, and the environment.
+fn load(args: &GlobalArgs) -> Result<Loaded, ConfigError> {
+    let layers = Layers {
+        file: args.config.as_deref().map(read).transpose()?,
+        env_file: args.env_file.as_deref().map(read).transpose()?,
+        // Not `vars`, which panics on what is not Unicode, whoever it is meant for.
+        env: std::env::vars_os()
+            .map(|(name, value)| {
+                (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
+            })
+            .collect(),
+        flags: flags(args),
+    };
+    layers.load()
+}
+
+/// Gives the settings that have a flag of their own.
+fn flags(args: &GlobalArgs) -> Vec<(&'static str, &'static str, String)> {
+    let level = args.log_level.iter().map(|level| ("--log-level", "log.level", level.clone()));
+    let format = args.log_format.iter().filter_map(ValueEnum::to_possible_value);
+    let format = format.map(|format| ("--log-format", "log.format", format.get_name().to_owned()));
+    level.chain(format).collect()
+}
+
+fn read(path: &Path) -> Result<(String, String), ConfigError> {
+    let name = path.display().to_string();
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok((name, text)),
+        Err(e) => Err(ConfigError::file(&name, format!("cannot be read: {e}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests;
