@@ -13,6 +13,6 @@
 
 pub mod cli;
 pub mod config;
-mod generate;
+pub mod generate;
 pub mod import;
 pub mod produce;

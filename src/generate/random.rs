@@ -41,13 +41,9 @@ pub(crate) struct Share(u64);
 
 impl Share {
     /// `percent` of all cases.
+    #[cfg(test)]
     pub(crate) const fn percent(percent: u32) -> Self {
         Self(((percent as u64) << 32) / 100)
-    }
-
-    /// The share as a number between 0 and 1.
-    pub(crate) fn as_f64(self) -> f64 {
-        self.0 as f64 / (1_u64 << 32) as f64
     }
 }
 

@@ -49,7 +49,9 @@ impl Schedule {
                 return Err("say how much: --count N, or --rate N for live traffic".to_owned());
             }
             (_, None, Some(_)) => {
-                return Err("--duration needs --rate; without a rate, give --count alone".to_owned());
+                return Err(
+                    "--duration needs --rate; without a rate, give --count alone".to_owned()
+                );
             }
             (count, Some(rate), Some(duration)) => {
                 let due = due(rate, duration);

@@ -28,17 +28,17 @@ struct Sent {
 
 impl Tally {
     /// A tally of an empty topic.
-    pub(crate) fn new(rules: Rules, partitions: u32) -> Self {
-        Self {
-            model: Model::new(rules),
-            partitions: vec![Partition::default(); partitions as usize],
-            fault: None,
-        }
+    pub(crate) fn new(rules: Rules) -> Self {
+        Self { model: Model::new(rules), partitions: Vec::new(), fault: None }
     }
 
     /// Remembers a record that was handed to the Kafka client. One producer keeps the order within a partition.
     pub(crate) fn sent(&mut self, partition: u32, kafka_micros: i64, hit: Option<Hit>) {
-        if let Some(partition) = self.partitions.get_mut(partition as usize) {
+        let number = partition as usize;
+        if number >= self.partitions.len() {
+            self.partitions.resize(number + 1, Partition::default());
+        }
+        if let Some(partition) = self.partitions.get_mut(number) {
             partition.in_flight.push_back(Sent { kafka_micros, hit });
         }
     }
@@ -47,8 +47,10 @@ impl Tally {
     pub(crate) fn answered(&mut self, partition: u32, offset: Option<i64>) {
         let Some(state) = self.partitions.get_mut(partition as usize) else { return };
         let (Some(sent), Some(offset)) = (state.in_flight.pop_front(), offset) else { return };
-        if offset != state.next_offset {
-            let due = state.next_offset;
+        let due = state.next_offset;
+        // A resent record that had arrived before may be acknowledged without its offset.
+        let offset = if offset < 0 { due } else { offset };
+        if offset != due {
             self.fault.get_or_insert_with(|| {
                 format!(
                     "partition {partition} gave offset {offset} where {due} was due: another producer writes to the \
@@ -68,11 +70,11 @@ impl Tally {
         if let Some(fault) = &self.fault {
             return Err(fault.clone());
         }
-        for (number, (state, &end)) in self.partitions.iter().zip(end_offsets).enumerate() {
-            if state.next_offset != end {
+        for (number, &end) in end_offsets.iter().enumerate() {
+            let ours = self.partitions.get(number).map_or(0, |partition| partition.next_offset);
+            if ours != end {
                 return Err(format!(
-                    "partition {number} holds {end} records, of which {} were acknowledged to us",
-                    state.next_offset
+                    "partition {number} holds {end} records, of which {ours} were acknowledged to us"
                 ));
             }
         }
@@ -91,7 +93,7 @@ mod tests {
             watermark_delay: 60,
             max_future_skew: 300,
         };
-        Tally::new(rules, 2)
+        Tally::new(rules)
     }
 
     fn hit(micros: i64) -> Option<Hit> {

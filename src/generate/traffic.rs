@@ -8,20 +8,10 @@ use super::partition::partition_of;
 use super::random::{Random, Share};
 use super::render::{Draft, Renderer};
 use super::timestamp::TimeForm;
+use crate::produce::KeyBy;
 
 /// The last microsecond of the year 2199: the input contract takes times up to here.
-const LAST_MICROS: i64 = 7_258_118_399_999_999;
-
-/// What a record is keyed by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Key {
-    /// The site: all hits of one host lie in one partition.
-    Host,
-    /// The visitor's address.
-    Ip,
-    /// No key: records are spread at random.
-    None,
-}
+pub(crate) const LAST_MICROS: i64 = 7_258_118_399_999_999;
 
 /// What the traffic is like. The same options give the same records, byte by byte, in the same partitions.
 #[derive(Clone, Debug)]
@@ -35,7 +25,7 @@ pub(crate) struct Traffic {
     /// Partitions of the topic.
     pub(crate) partitions: NonZeroU32,
     /// What records are keyed by.
-    pub(crate) key: Key,
+    pub(crate) key: KeyBy,
     /// Distinct sites.
     pub(crate) hosts: NonZeroU32,
     /// Distinct referrers beside none, `""` and `-`.
@@ -96,6 +86,11 @@ impl Generator {
         Self { traffic, renderer, next: 0, value: Vec::with_capacity(4_096) }
     }
 
+    /// What the records are like.
+    pub(crate) fn traffic(&self) -> &Traffic {
+        &self.traffic
+    }
+
     /// The host of this number, as hits name it.
     pub(crate) fn host(&self, number: u32) -> &str {
         text(self.renderer.hosts.texts.get(number))
@@ -121,14 +116,14 @@ impl Generator {
         self.renderer.render(&draft, fault, &mut random, &mut self.value);
 
         let key = match self.traffic.key {
-            Key::Host => draft.host.map(|host| self.renderer.hosts.texts.get(host)),
-            Key::Ip => Some(self.renderer.addresses.get(draft.visitor)),
-            Key::None => None,
+            KeyBy::Host => draft.host.map(|host| self.renderer.hosts.texts.get(host)),
+            KeyBy::Ip => Some(self.renderer.addresses.get(draft.visitor)),
+            KeyBy::None => None,
         };
         let partitions = self.traffic.partitions.get();
         let partition = match self.traffic.key {
-            Key::Host | Key::Ip => partition_of(key.unwrap_or_default(), partitions),
-            Key::None => random.below(u64::from(partitions)) as u32,
+            KeyBy::Host | KeyBy::Ip => partition_of(key.unwrap_or_default(), partitions),
+            KeyBy::None => random.below(u64::from(partitions)) as u32,
         };
         Record {
             partition,
@@ -177,11 +172,10 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use std::collections::HashSet;
 
-    use serde_json::Value;
-
+    use super::super::reading::read;
     use super::*;
 
     const START: i64 = 1_431_857_100_000_000;
@@ -189,14 +183,14 @@ pub(super) mod tests {
     /// The digest of the first 1,000 records of [`traffic`].
     const GOLDEN: u64 = 2_786_500_725_978_177_562;
 
-    pub(in super::super) fn traffic() -> Traffic {
+    fn traffic() -> Traffic {
         let number = |number| NonZeroU32::new(number).unwrap();
         Traffic {
             seed: 42,
             start_micros: START,
             step: Step { micros: 10_000, records: 1 },
             partitions: number(3),
-            key: Key::None,
+            key: KeyBy::None,
             hosts: number(200),
             referrers: number(2_000),
             visitors: number(5_000),
@@ -227,50 +221,6 @@ pub(super) mod tests {
         digest
     }
 
-    /// The instant of a time as records have it, read with nothing of the project; `None` where it is none.
-    fn instant(text: &str) -> Option<i64> {
-        let (stamp, offset) = match text.strip_suffix('Z') {
-            Some(stamp) => (stamp, 0),
-            None => match text.split_once('+') {
-                Some((stamp, "05:30")) => (stamp, 19_800),
-                Some(_) => return None,
-                None => (text, 0),
-            },
-        };
-        let (date, clock) = stamp.split_once(['T', ' '])?;
-        let (clock, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
-        let date: Vec<i64> = date.split('-').map(str::parse).collect::<Result<_, _>>().ok()?;
-        let clock: Vec<i64> = clock.split(':').map(str::parse).collect::<Result<_, _>>().ok()?;
-        let ([year, month, day], [hour, minute, second]) =
-            (date[..].try_into().ok()?, clock[..].try_into().ok()?);
-        let leap = |year: i64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-        let lengths = [31, 28 + i64::from(leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-        let length = *lengths.get(usize::try_from(month - 1).ok()?)?;
-        if !(1970..2200).contains(&year)
-            || !(1..=length).contains(&day)
-            || hour > 23
-            || minute > 59
-            || second > 59
-        {
-            return None;
-        }
-        let days = (1970..year).map(|year| 365 + i64::from(leap(year))).sum::<i64>()
-            + lengths[..month as usize - 1].iter().sum::<i64>()
-            + day
-            - 1;
-        let seconds = days * 86_400 + hour * 3_600 + minute * 60 + second - offset;
-        Some(seconds * 1_000_000 + format!("{fraction:0<6}").parse::<i64>().ok()?)
-    }
-
-    /// What a value says, read with nothing of the project; `None` where it is no hit.
-    fn read(value: Option<&[u8]>) -> Option<(i64, Option<String>, Option<String>)> {
-        let Value::Object(fields) = serde_json::from_slice(value?).ok()? else { return None };
-        let micros = instant(fields.get("event_time")?.as_str()?)?;
-        let text = |name: &str| fields.get(name).and_then(Value::as_str).map(str::to_owned);
-        // No traffic of these tests comes near the year 2030: later is the far future.
-        (micros < 1_893_456_000_000_000).then(|| (micros, text("host"), text("referrer")))
-    }
-
     #[test]
     fn first_thousand_records_of_a_seed_never_change() {
         assert_eq!(
@@ -285,8 +235,8 @@ pub(super) mod tests {
         let all = [
             traffic(),
             Traffic { seed: 43, ..traffic() },
-            Traffic { key: Key::Host, ..traffic() },
-            Traffic { key: Key::Ip, ..traffic() },
+            Traffic { key: KeyBy::Host, ..traffic() },
+            Traffic { key: KeyBy::Ip, ..traffic() },
             Traffic { start_micros: START + 1, ..traffic() },
         ];
         assert_eq!(
@@ -360,7 +310,7 @@ pub(super) mod tests {
 
     #[test]
     fn keys_choose_partitions_and_no_key_spreads_evenly() {
-        let mut generator = Generator::new(Traffic { key: Key::Host, ..traffic() });
+        let mut generator = Generator::new(Traffic { key: KeyBy::Host, ..traffic() });
         for _ in 0..1_000 {
             let record = generator.next();
             assert_eq!(record.partition, partition_of(record.key.unwrap_or_default(), 3));
