@@ -59,11 +59,11 @@ The topic's message.timestamp.type has to be CreateTime, Kafka's default.";
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Settings")]
 pub struct GlobalArgs {
-    /// Settings file (TOML); keys it leaves out keep their defaults
-    #[arg(long, global = true, value_name = "FILE", env = "HITSTREAM_CONFIG")]
+    /// Settings file (TOML); keys it leaves out keep their defaults [env: HITSTREAM_CONFIG]
+    #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Environment file (KEY=VALUE lines) to read; the real environment wins
-    #[arg(long, global = true, value_name = "FILE", env = "HITSTREAM_ENV_FILE")]
+    /// Environment file (KEY=VALUE lines) to read; the real environment wins [env: HITSTREAM_ENV_FILE]
+    #[arg(long, global = true, value_name = "FILE")]
     pub env_file: Option<PathBuf>,
     /// How log lines look
     #[arg(long, global = true, value_enum, value_name = "FORMAT")]

@@ -86,7 +86,9 @@ impl From<ProduceError> for CliError {
         let text = error.to_string();
         match error {
             E::Settings(_) | E::TooLarge { .. } => Self::Usage(text),
-            E::NoTopic { .. } | E::OtherPartitions { .. } => Self::Mismatch(text),
+            E::NoTopic { .. } | E::OtherPartitions { .. } | E::BatchRefused { .. } => {
+                Self::Mismatch(text)
+            }
             E::Unreachable { .. }
             | E::NotCreated { .. }
             | E::Undelivered { .. }

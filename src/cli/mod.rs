@@ -12,7 +12,7 @@ pub use args::{
 pub use error::{CliError, Outcome};
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
@@ -79,8 +79,8 @@ fn dispatch(config: &Config, command: Command) -> Result<Outcome, CliError> {
 /// Reads the files that hold settings, and the environment.
 fn load(args: &GlobalArgs) -> Result<Loaded, ConfigError> {
     let layers = Layers {
-        file: args.config.as_deref().map(read).transpose()?,
-        env_file: args.env_file.as_deref().map(read).transpose()?,
+        file: named_file(args.config.as_deref(), "HITSTREAM_CONFIG")?,
+        env_file: named_file(args.env_file.as_deref(), "HITSTREAM_ENV_FILE")?,
         // Not `vars`, which panics on what is not Unicode, whoever it is meant for.
         env: std::env::vars_os()
             .map(|(name, value)| {
@@ -100,10 +100,17 @@ fn flags(args: &GlobalArgs) -> Vec<(&'static str, &'static str, String)> {
     level.chain(format).collect()
 }
 
-fn read(path: &Path) -> Result<(String, String), ConfigError> {
+/// Reads the file that a flag names, or else a variable; as everywhere, an empty one counts as not set.
+fn named_file(
+    flag: Option<&Path>,
+    variable: &str,
+) -> Result<Option<(String, String)>, ConfigError> {
+    let from_variable =
+        || std::env::var_os(variable).filter(|name| !name.is_empty()).map(PathBuf::from);
+    let Some(path) = flag.map(Path::to_path_buf).or_else(from_variable) else { return Ok(None) };
     let name = path.display().to_string();
-    match std::fs::read_to_string(path) {
-        Ok(text) => Ok((name, text)),
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(Some((name, text))),
         Err(e) => Err(ConfigError::file(&name, format!("cannot be read: {e}"))),
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Message as _};
+use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::ProducerContext;
 
 use super::Sent;
@@ -17,6 +17,8 @@ pub type Watch = Box<dyn Fn(i32, Option<i64>) + Send + Sync>;
 /// Counts delivery reports, and keeps the first failure and the last complaint about brokers.
 #[derive(Default)]
 pub(super) struct Deliveries {
+    /// Records of so many bytes are never in a batch with others.
+    alone_from: usize,
     watch: Option<Watch>,
     delivered: AtomicU64,
     refused: AtomicU64,
@@ -25,8 +27,8 @@ pub(super) struct Deliveries {
 }
 
 impl Deliveries {
-    pub(super) fn new(watch: Option<Watch>) -> Self {
-        Self { watch, ..Self::default() }
+    pub(super) fn new(watch: Option<Watch>, alone_from: usize) -> Self {
+        Self { watch, alone_from, ..Self::default() }
     }
 
     pub(super) fn sent(&self) -> Sent {
@@ -90,7 +92,8 @@ impl ProducerContext for Deliveries {
             Ok(_) => {
                 self.delivered.fetch_add(1, Ordering::Relaxed);
             }
-            Err((error, _)) if is_records_fault(error) => {
+            // A batch is refused as a whole: only of a record that was alone in it the size is known to be at fault.
+            Err((error, record)) if is_too_large(error) && size(record) >= self.alone_from => {
                 self.refused.fetch_add(1, Ordering::Relaxed);
             }
             Err((error, _)) => {
@@ -100,15 +103,17 @@ impl ProducerContext for Deliveries {
     }
 }
 
-/// Tells whether a broker refused the record for what it is, so that others may still be delivered.
-fn is_records_fault(error: &KafkaError) -> bool {
-    use RDKafkaErrorCode::{
-        InvalidMessageSize, InvalidRecord, MessageBatchTooLarge, MessageSizeTooLarge,
-    };
+/// Tells whether a broker refused a batch for its size.
+pub(super) fn is_too_large(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{InvalidMessageSize, MessageBatchTooLarge, MessageSizeTooLarge};
     matches!(
         error.rdkafka_error_code(),
-        Some(MessageSizeTooLarge | MessageBatchTooLarge | InvalidMessageSize | InvalidRecord)
+        Some(MessageSizeTooLarge | MessageBatchTooLarge | InvalidMessageSize)
     )
+}
+
+fn size(record: &impl Message) -> usize {
+    record.payload().map_or(0, <[u8]>::len) + record.key().map_or(0, <[u8]>::len)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

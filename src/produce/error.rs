@@ -54,6 +54,16 @@ pub enum ProduceError {
         /// The broker's word.
         reason: String,
     },
+    /// The topic refuses batches of the size the producer makes.
+    #[error(
+        "topic {topic} refuses batches of {batch_bytes} bytes; set \"batch.size\" in [kafka.properties] below the topic's max.message.bytes"
+    )]
+    BatchRefused {
+        /// The topic.
+        topic: String,
+        /// The producer's `batch.size`.
+        batch_bytes: usize,
+    },
     /// A record was not delivered.
     #[error(
         "kafka at {brokers} did not take a record for {topic}: {reason}; {delivered} records are in the topic"

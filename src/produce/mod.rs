@@ -1,8 +1,8 @@
 //! Writes records to the topic, for `import` and `generate`.
 //!
 //! The producer is idempotent: within a partition records arrive in the order they were sent, each once.
-//! A record that Kafka refuses for what it is (too large) is counted and passed over; anything else that
-//! keeps a record from being delivered ends the work, so that no gap goes unnoticed.
+//! A record that is too large for the topic is counted and passed over; anything else that keeps a record
+//! from being delivered ends the work, so that no gap goes unnoticed.
 
 mod delivery;
 mod error;
@@ -27,6 +27,8 @@ pub const CONNECT_LIMIT: Duration = Duration::from_secs(15);
 pub const DELIVERY_LIMIT: Duration = Duration::from_secs(60);
 /// Largest record, in bytes, unless the property `message.max.bytes` says otherwise.
 pub const MAX_RECORD_BYTES: usize = 10 << 20;
+/// Bytes of a batch, below what a topic takes by default (1,048,588), unless `batch.size` says otherwise.
+const BATCH_BYTES: usize = 1_000_000;
 
 /// How often delivery reports are collected while sending, in records.
 const POLL_EVERY: u32 = 256;
@@ -36,6 +38,7 @@ pub struct Producer {
     inner: BaseProducer<Deliveries>,
     settings: KafkaConfig,
     max_record_bytes: usize,
+    batch_bytes: usize,
     sent_since_poll: u32,
 }
 
@@ -44,7 +47,7 @@ pub struct Producer {
 pub struct Sent {
     /// Acknowledged by all in-sync replicas.
     pub delivered: u64,
-    /// Refused by a broker for what they are.
+    /// Refused by a broker as too large.
     pub refused: u64,
 }
 
@@ -81,14 +84,20 @@ impl Producer {
         set_default(&mut client, "queue.buffering.max.kbytes", "65536");
         set_default(&mut client, "message.max.bytes", &MAX_RECORD_BYTES.to_string());
         set_default(&mut client, "message.timeout.ms", &DELIVERY_LIMIT.as_millis().to_string());
-        let max_record_bytes = client
-            .get("message.max.bytes")
-            .and_then(|bytes| bytes.parse().ok())
-            .unwrap_or(MAX_RECORD_BYTES);
-        let inner: BaseProducer<Deliveries> =
-            client.create_with_context(Deliveries::new(watch)).map_err(ProduceError::settings)?;
-        let producer =
-            Self { inner, settings: settings.clone(), max_record_bytes, sent_since_poll: 0 };
+        set_default(&mut client, "batch.size", &BATCH_BYTES.to_string());
+        let number = |property: &str| client.get(property).and_then(|bytes| bytes.parse().ok());
+        let max_record_bytes = number("message.max.bytes").unwrap_or(MAX_RECORD_BYTES);
+        let batch_bytes = number("batch.size").unwrap_or(BATCH_BYTES);
+        let inner: BaseProducer<Deliveries> = client
+            .create_with_context(Deliveries::new(watch, batch_bytes))
+            .map_err(ProduceError::settings)?;
+        let producer = Self {
+            inner,
+            settings: settings.clone(),
+            max_record_bytes,
+            batch_bytes,
+            sent_since_poll: 0,
+        };
         producer.wait_for_brokers(limit)?;
         Ok(producer)
     }
@@ -204,6 +213,10 @@ impl Producer {
     }
 
     fn undelivered(&self, error: &KafkaError) -> ProduceError {
+        if delivery::is_too_large(error) {
+            let topic = self.settings.topic.clone();
+            return ProduceError::BatchRefused { topic, batch_bytes: self.batch_bytes };
+        }
         ProduceError::Undelivered {
             topic: self.settings.topic.clone(),
             brokers: self.settings.brokers.clone(),

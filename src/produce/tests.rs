@@ -1,17 +1,20 @@
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
 use rdkafka::mocking::MockCluster;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::*;
 use crate::config::Layers;
 
 fn settings(brokers: &str) -> KafkaConfig {
-    let env = vec![
-        ("KAFKA_URL".to_owned(), brokers.to_owned()),
-        ("KAFKA_TOPIC".to_owned(), "t".to_owned()),
-    ];
-    Layers { env, ..Layers::default() }.load().unwrap().config.kafka
+    settings_with(brokers, &[])
+}
+
+fn settings_with(brokers: &str, more: &[(&str, &str)]) -> KafkaConfig {
+    let env = [("KAFKA_URL", brokers), ("KAFKA_TOPIC", "t")];
+    let env = env.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Layers { env: env.collect(), ..Layers::default() }.load().unwrap().config.kafka
 }
 
 /// Reads the values of one partition until `count` have come.
@@ -85,4 +88,39 @@ fn brokers_out_of_reach_are_named_with_the_reason() {
     let text = error.to_string();
     assert!(matches!(error, ProduceError::Unreachable { .. }), "{text}");
     assert!(text.contains(&brokers) && text.contains("refused"), "{text}");
+}
+
+#[test]
+fn brokers_lost_on_the_way_end_the_work_with_what_arrived() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("t", 1, 1).unwrap();
+    let short = [("HITSTREAM_KAFKA__PROPERTIES__MESSAGE_TIMEOUT_MS", "1000")];
+    let mut producer =
+        Producer::connect(&settings_with(&cluster.bootstrap_servers(), &short)).unwrap();
+    producer.send(None, None, Some(b"before")).unwrap();
+    producer.flush(Duration::from_secs(20)).unwrap();
+    cluster.broker_down(1).unwrap();
+    producer.send(None, None, Some(b"after")).unwrap();
+    let error = producer.flush(Duration::from_secs(20)).unwrap_err();
+    assert!(matches!(&error, ProduceError::Undelivered { delivered: 1, .. }), "{error}");
+    assert!(error.to_string().contains("refused"), "{error}");
+}
+
+/// Sends one record and lets the broker refuse its batch as too large.
+fn refused_batch(bytes: usize) -> Result<Sent, ProduceError> {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("t", 1, 1).unwrap();
+    let mut producer = Producer::connect(&settings(&cluster.bootstrap_servers())).unwrap();
+    let too_large = RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
+    cluster.request_errors(RDKafkaApiKey::Produce, &[too_large]);
+    producer.send(None, None, Some(&vec![b'x'; bytes])).unwrap();
+    producer.flush(Duration::from_secs(20))
+}
+
+#[test]
+fn refused_batch_is_no_record_of_its_own_unless_that_was_alone_in_it() {
+    let error = refused_batch(BATCH_BYTES / 2).unwrap_err();
+    assert!(matches!(error, ProduceError::BatchRefused { .. }), "{error}");
+    let sent = refused_batch(BATCH_BYTES + 1).unwrap();
+    assert_eq!(sent, Sent { delivered: 0, refused: 1 });
 }
