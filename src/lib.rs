@@ -9,8 +9,10 @@
 //! | [`config`] | the settings: defaults, file, environment, checks |
 //! | [`produce`] | writing records to the topic; used by `import` and `generate` |
 //! | [`import`] | access logs and JSON lines into the topic |
+//! | [`generate`] | synthetic traffic into the topic, and what must come out of it |
 
 pub mod cli;
 pub mod config;
+pub mod generate;
 pub mod import;
 pub mod produce;

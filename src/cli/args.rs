@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::config::LogFormat;
+use crate::generate::GenerateArgs;
 use crate::import::Format;
 use crate::produce::KeyBy;
 
@@ -40,6 +41,19 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
 }
+
+const GENERATE_HELP: &str = "Examples:
+  hitstream generate --create-topic --partitions 3 --count 1000000
+  hitstream generate --rate 2000 --duration 1m --late 1% --malformed 0.1%
+  hitstream generate --create-topic --partitions 12 --count 100000 --seed 7 --start 2024-05-17T12:00:00Z --late 5% \\
+    --expected expected.json
+
+Each record goes to a partition chosen here: by Kafka's own hash of its key, or at random without one.
+--expected: {records, rejected, windows: [{window_start, host, referrer, on_time, late}]}, where late goes by the
+watermark of the record's own partition. `hitstream run` also books as late what was on time there but came behind the
+frontier of all partitions, so compare, for each window, host and referrer: final + open + late = on_time + late, and
+late is at least as much. Ctrl-C ends orderly: what Kafka has acknowledged until then is what the file counts.
+The topic's message.timestamp.type has to be CreateTime, Kafka's default.";
 
 /// What applies to every command.
 #[derive(Debug, Args)]
@@ -84,6 +98,9 @@ Lines that cannot be read are reported and counted; with --strict they make the 
 Order: within a partition records keep the order of the files. Without --key, batches go to random partitions;
 with it, all records of one key go to one partition.")]
     Import(ImportArgs),
+    /// Write synthetic traffic into the topic, and what must come out of it into a file
+    #[command(after_help = GENERATE_HELP)]
+    Generate(GenerateArgs),
     /// Bring the tables to this version
     #[command(after_help = "Examples:
   hitstream migrate

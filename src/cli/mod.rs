@@ -70,6 +70,7 @@ fn dispatch(config: &Config, command: Command) -> Result<Outcome, CliError> {
     match command {
         Command::Run(_) => Err(CliError::Usage("`run` is not built yet".into())),
         Command::Import(args) => crate::import::import(config, &args),
+        Command::Generate(args) => crate::generate::generate(config, &args),
         Command::Migrate(_) => Err(CliError::Usage("`migrate` is not built yet".into())),
         Command::Audit(_) => Err(CliError::Usage("`audit` is not built yet".into())),
     }
