@@ -5,5 +5,6 @@
 
 #![allow(missing_docs, reason = "nobody reads the documentation of a test binary")]
 
+mod crash;
 mod spark;
 mod support;

@@ -1,9 +1,13 @@
 //! What the tests share: services, a bench of their own each, the binary, an independent model.
 
 pub(crate) mod bench;
+pub(crate) mod expected;
 pub(crate) mod kafka;
 pub(crate) mod model;
 pub(crate) mod process;
+pub(crate) mod proxy;
+pub(crate) mod random;
+pub(crate) mod scratch;
 
 pub(crate) use bench::Bench;
 pub(crate) use model::{Counts, Key, Model};

@@ -98,6 +98,23 @@ impl Running {
         }
     }
 
+    /// Kills it with SIGKILL after it has run for `span`, in which it must not end by itself.
+    pub(crate) fn kill_after(mut self, span: Duration) -> Finished {
+        self.run_for(span);
+        self.kill()
+    }
+
+    /// Lets it run for `span`, in which it must not end by itself.
+    pub(crate) fn run_for(&mut self, span: Duration) {
+        let moment = Instant::now() + span;
+        while Instant::now() < moment {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("ended by itself: {}", self.finished(status));
+            }
+            std::thread::sleep(POLL.min(moment.saturating_duration_since(Instant::now())));
+        }
+    }
+
     /// Kills it with SIGKILL and waits until it is gone.
     pub(crate) fn kill(mut self) -> Finished {
         self.child.kill().unwrap();
