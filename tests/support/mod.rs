@@ -10,7 +10,7 @@ pub(crate) mod random;
 pub(crate) mod scratch;
 
 pub(crate) use bench::Bench;
-pub(crate) use model::{Counts, Key, Model};
+pub(crate) use model::{Counts, Key};
 
 use std::path::PathBuf;
 

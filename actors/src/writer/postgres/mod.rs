@@ -25,6 +25,7 @@ use hitstream_domain::progress::Ledger;
 use hitstream_domain::rollup::ROLLUPS;
 use hitstream_domain::time::EventTime;
 use hitstream_domain::watermark::TimeRules;
+use tokio::runtime::Handle;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{IsolationLevel, NoTls, Transaction};
 
@@ -62,6 +63,8 @@ pub struct PipelineSettings {
 /// PostgreSQL as a store.
 pub struct PostgresStore {
     pool: Pool<Manager>,
+    /// Where connections live: the threads of a generation end with it, and would take them along.
+    home: Handle,
     settings: PostgresSettings,
     pipeline: PipelineSettings,
     rollups: Vec<RollupTables>,
@@ -127,10 +130,11 @@ pub async fn close_open(
 }
 
 impl PostgresStore {
-    /// A store that connects when it is first used.
+    /// A store that connects when it is first used; its connections live on the runtime that calls this.
     pub fn new(settings: PostgresSettings, pipeline: PipelineSettings) -> Self {
         Self {
             pool: session::pool(&settings),
+            home: Handle::current(),
             settings,
             pipeline,
             rollups: ROLLUPS.iter().map(RollupTables::new).collect(),
@@ -139,7 +143,10 @@ impl PostgresStore {
     }
 
     async fn connection(&self) -> Result<Connection, StoreError> {
-        self.pool.get_owned().await.map_err(|error| classify_pool(&error))
+        let pool = self.pool.clone();
+        let got = self.home.spawn(async move { pool.get_owned().await }).await;
+        let got = got.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        got.map_err(|error| classify_pool(&error))
     }
 }
 
