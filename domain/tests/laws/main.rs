@@ -1,10 +1,6 @@
 //! Laws: what holds for every input and every schedule, judged by a naive model.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "clippy takes helpers of tests for library code; a panic fails the law as it should"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests and their helpers may")]
 
 mod algebra;
 mod instance;
