@@ -23,6 +23,8 @@ pub struct Settings {
     pub shutdown_timeout: Duration,
     /// `run --until-end`: stop at the end offsets seen at start.
     pub until_end: bool,
+    /// How long Kafka or PostgreSQL may stay out of reach; `None` is for ever.
+    pub patience: Option<Duration>,
 }
 
 /// How to reach the topic.

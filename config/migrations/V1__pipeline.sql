@@ -48,6 +48,7 @@ CREATE TABLE partition_progress (
     accepted       bigint      NOT NULL DEFAULT 0,
     rejected       bigint      NOT NULL DEFAULT 0,
     sanitised      bigint      NOT NULL DEFAULT 0,
+    stored         bigint      NOT NULL DEFAULT 0,
     counted        bigint      NOT NULL DEFAULT 0,
     late           bigint      NOT NULL DEFAULT 0,
     diverted       bigint      NOT NULL DEFAULT 0,
@@ -68,6 +69,7 @@ COMMENT ON COLUMN partition_progress.records IS 'Records read = accepted + rejec
 COMMENT ON COLUMN partition_progress.accepted IS 'Records that are hits.';
 COMMENT ON COLUMN partition_progress.rejected IS 'Records in rejected_events.';
 COMMENT ON COLUMN partition_progress.sanitised IS 'Accepted records in which NUL or invalid UTF-8 became U+FFFD.';
+COMMENT ON COLUMN partition_progress.stored IS 'Accepted records that went to processed_events (events.store = true).';
 COMMENT ON COLUMN partition_progress.counted IS '(record, window) pairs summed into open windows. Only sums over partitions mean something.';
 COMMENT ON COLUMN partition_progress.late IS 'Pairs late by their partition''s own watermark.';
 COMMENT ON COLUMN partition_progress.diverted IS 'Pairs on time in their partition but behind the frontier at commit; booked on a commit''s lowest partition.';

@@ -62,6 +62,8 @@ pub struct Ledger {
     pub rejected: i64,
     /// Accepted records in which a NUL or invalid UTF-8 was replaced.
     pub sanitised: i64,
+    /// Accepted records that are rows of `processed_events` (`events.store`).
+    pub stored: i64,
     /// Pairs summed into open windows.
     pub counted: i64,
     /// Pairs late by their own partition's watermark.
@@ -85,6 +87,7 @@ impl AddAssign for Ledger {
         self.accepted = self.accepted.saturating_add(other.accepted);
         self.rejected = self.rejected.saturating_add(other.rejected);
         self.sanitised = self.sanitised.saturating_add(other.sanitised);
+        self.stored = self.stored.saturating_add(other.stored);
         self.counted = self.counted.saturating_add(other.counted);
         self.late = self.late.saturating_add(other.late);
         self.diverted = self.diverted.saturating_add(other.diverted);

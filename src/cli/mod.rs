@@ -5,6 +5,7 @@ mod error;
 mod logging;
 pub(crate) mod output;
 mod panic;
+pub(crate) mod progress;
 
 pub use args::{
     AuditArgs, Cli, Command, GlobalArgs, ImportArgs, KeyArgs, MigrateArgs, RunArgs, TopicArgs,
@@ -68,11 +69,11 @@ fn execute(cli: Cli) -> Result<Outcome, CliError> {
 /// Does what was asked for. Each command is one function of settings and arguments.
 fn dispatch(config: &Config, command: Command) -> Result<Outcome, CliError> {
     match command {
-        Command::Run(_) => Err(CliError::Usage("`run` is not built yet".into())),
+        Command::Run(args) => crate::run::run(config, &args),
         Command::Import(args) => crate::import::import(config, &args),
         Command::Generate(args) => crate::generate::generate(config, &args),
-        Command::Migrate(_) => Err(CliError::Usage("`migrate` is not built yet".into())),
-        Command::Audit(_) => Err(CliError::Usage("`audit` is not built yet".into())),
+        Command::Migrate(args) => crate::migrate::migrate(config, &args),
+        Command::Audit(args) => crate::audit::audit(config, &args),
     }
 }
 

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::args::GenerateArgs;
 use super::expected::ExpectedFile;
 use super::model::Rules;
-use super::progress::Progress;
 use super::schedule::Schedule;
 use super::summary::Summary;
 use super::tally::Tally;
 use super::traffic::Generator;
+use crate::cli::progress::Progress;
 use crate::cli::{CliError, Outcome, output};
 use crate::config::Config;
 use crate::produce::{DELIVERY_LIMIT, Producer, Watch};
@@ -77,7 +77,7 @@ pub(super) fn generate_until<'a>(
         schedule,
         tally: tally.as_deref(),
         stop,
-        progress: Progress::new(&schedule),
+        progress: Progress::of_items("records", schedule.total),
         sent: 0,
         bytes: 0,
     };
@@ -119,7 +119,7 @@ impl Run<'_> {
             while self.sent < due {
                 self.send_one(generator, producer)?;
             }
-            self.progress.sent(self.sent);
+            self.progress.at(self.sent, self.sent);
         }
         Ok(())
     }

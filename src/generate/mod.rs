@@ -13,7 +13,6 @@ mod malformed;
 mod model;
 mod names;
 mod partition;
-mod progress;
 mod random;
 #[cfg(test)]
 mod reading;

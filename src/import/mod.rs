@@ -2,7 +2,6 @@
 
 mod access_log;
 mod event;
-mod progress;
 mod source;
 mod summary;
 mod translate;
@@ -10,18 +9,21 @@ mod translate;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use crate::cli::progress::Progress;
 use crate::cli::{CliError, ImportArgs, Outcome, output};
 use crate::config::Config;
 use crate::produce::{DELIVERY_LIMIT, ProduceError, Producer, key_of};
 use access_log::Fault;
-use progress::Progress;
 use source::{Line, Source};
 use summary::Summary;
 pub use translate::Format;
 use translate::Translator;
+
+/// Lines between two looks at the clock.
+const LOOK_EVERY: u64 = 4096;
 
 /// Imports the files and prints a summary.
 ///
@@ -38,7 +40,7 @@ pub fn import(config: &Config, args: &ImportArgs) -> Result<Outcome, CliError> {
     let mut work = Work {
         args,
         read: Arc::default(),
-        progress: Progress::start(total),
+        progress: Progress::of_bytes("lines", total),
         summary: Summary::new(&config.kafka.topic, partitions),
         line: Vec::new(),
         record: Vec::new(),
@@ -97,7 +99,9 @@ impl Work<'_> {
                 Ok(record) => self.send(record, producer)?,
                 Err(fault) => self.refuse(fault, file, number),
             }
-            self.progress.tick(self.summary.lines, &self.read);
+            if self.summary.lines.is_multiple_of(LOOK_EVERY) {
+                self.progress.at(self.summary.lines, self.read.load(Ordering::Relaxed));
+            }
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::access_log::Fault;
+use crate::cli::progress::per_second;
 use crate::produce::Sent;
 
 /// Unreadable lines that are shown in full; more are only counted.
@@ -93,12 +94,6 @@ impl Summary {
     pub(super) fn left_out(&self) -> u64 {
         self.unparsable + self.too_large
     }
-}
-
-/// Gives a rate; exactness ends at 2^53, far beyond what a rate needs.
-#[expect(clippy::cast_precision_loss)]
-pub(super) fn per_second(count: u64, elapsed: Duration) -> f64 {
-    count as f64 / elapsed.as_secs_f64().max(0.001)
 }
 
 impl fmt::Display for Summary {

@@ -207,6 +207,7 @@ impl PartitionFold {
         rows.text(ip.as_deref());
         text(event.headers, rows);
         rows.end(self.partition, record.offset, Day::of(event.event_time));
+        self.ledger.stored += 1;
     }
 
     fn reject(&mut self, record: Record<'_>, reject: &Reject) {

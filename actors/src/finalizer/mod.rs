@@ -12,7 +12,7 @@ use tracing::{debug, info, warn};
 
 use crate::backoff::Backoff;
 use crate::link::DeathWatch;
-use crate::messages::{EndReason, EpochCommitted, GenerationEnded, ReadUntil};
+use crate::messages::{EndReason, EpochCommitted, Fatal, GenerationEnded, ReadUntil};
 use crate::store::{Claims, Move, Store, StoreError, Survey};
 
 /// How often to look without being told: other instances commit, and claims run out.
@@ -107,6 +107,13 @@ impl Finalizer {
                 if again {
                     self.begin(ctx);
                 }
+            }
+            Err(reason) if self.backoff.is_exhausted() => {
+                let fatal = Fatal::OutOfReach(format!("PostgreSQL: {reason}"));
+                self.ended.do_send(GenerationEnded {
+                    generation: self.generation,
+                    reason: EndReason::Fatal(fatal),
+                });
             }
             Err(reason) => {
                 let wait = self.backoff.next_wait();

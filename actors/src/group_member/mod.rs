@@ -36,6 +36,8 @@ use crate::writer::Writer;
 
 /// How often limits and the interval are looked at.
 const TICK: Duration = Duration::from_millis(5);
+/// How often to find out whether brokers answer, where patience with them is limited.
+const LOOK_AT_BROKERS: Duration = Duration::from_secs(5);
 /// How long one question to the brokers may take.
 const ASK_BROKERS: Duration = Duration::from_secs(10);
 
@@ -143,6 +145,26 @@ impl GroupMember {
         }
     }
 
+    /// Ends when the brokers do not answer for longer than `patience`: the client itself would wait for ever.
+    fn watch_brokers(&self, patience: Duration, ctx: &mut Context<Self>) {
+        let source = Arc::clone(&self.parts.source);
+        let watching = async move {
+            let mut backoff =
+                Backoff::new(LOOK_AT_BROKERS, LOOK_AT_BROKERS).with_patience(Some(patience));
+            loop {
+                tokio::time::sleep(LOOK_AT_BROKERS).await;
+                match source.describe(ASK_BROKERS).await {
+                    Ok(_) => backoff.reset(),
+                    Err(error) if backoff.is_exhausted() => return error,
+                    Err(_) => drop(backoff.next_wait()),
+                }
+            }
+        };
+        ctx.spawn(watching.into_actor(self).map(|error, member, _| {
+            member.end(EndReason::Fatal(Fatal::OutOfReach(format!("Kafka: {error}"))));
+        }));
+    }
+
     fn finish_drain(&mut self) {
         if self.draining && self.consumers.is_empty() {
             self.draining = false;
@@ -155,7 +177,7 @@ impl GroupMember {
         let opening = open(
             Arc::clone(&self.parts.source),
             Arc::clone(&self.parts.store),
-            self.parts.settings.until_end,
+            self.parts.settings.patience,
         );
         // No message is handled meanwhile: a revocation must find the consumers it is about.
         ctx.wait(opening.into_actor(self).map(move |opened, member, _| match opened {
@@ -250,6 +272,9 @@ impl Actor for GroupMember {
             }
             member.try_cut();
         });
+        if let Some(patience) = self.parts.settings.patience {
+            self.watch_brokers(patience, ctx);
+        }
     }
 }
 
@@ -314,9 +339,10 @@ impl Handler<Drain> for GroupMember {
 async fn open(
     source: Arc<dyn Source>,
     store: Arc<dyn Store>,
-    until_end: bool,
+    patience: Option<Duration>,
 ) -> Result<(TopicDescription, TopicProgress), Fatal> {
-    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+    let mut backoff =
+        Backoff::new(Duration::from_millis(200), Duration::from_secs(5)).with_patience(patience);
     loop {
         let reason = match source.describe(ASK_BROKERS).await {
             Ok(topic) => match store.open_topic(&topic).await {
@@ -327,7 +353,7 @@ async fn open(
             Err(SourceError::Configuration(reason)) => return Err(Fatal::Mismatch(reason)),
             Err(error) => format!("Kafka: {error}"),
         };
-        if until_end && backoff.tries() >= 8 {
+        if backoff.is_exhausted() {
             return Err(Fatal::OutOfReach(reason));
         }
         let wait = backoff.next_wait();

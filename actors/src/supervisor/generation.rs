@@ -68,13 +68,14 @@ impl Generation {
         let writer = {
             let (store, ended, watch) =
                 (Arc::clone(store), ended.clone(), obituary.watch("Writer"));
-            let committed = observers.clone();
+            let (committed, patience) = (observers.clone(), settings.patience);
             Writer::start_in_arbiter(&control.handle(), move |_| Writer {
                 generation: number,
                 store,
                 assembly: EpochAssembly::new(expected),
                 committed,
                 ended,
+                patience,
                 watch,
             })
         };
@@ -106,6 +107,8 @@ impl Generation {
             let (store, ended, watch) =
                 (Arc::clone(store), ended.clone(), obituary.watch("Finalizer"));
             let rules = settings.rules;
+            let backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5))
+                .with_patience(settings.patience);
             let claims = if settings.until_end { Claims::Ignored } else { Claims::Valid };
             Finalizer::start_in_arbiter(&control.handle(), move |_| Finalizer {
                 generation: number,
@@ -115,7 +118,7 @@ impl Generation {
                 claims,
                 ended,
                 round: Round::default(),
-                backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(5)),
+                backoff,
                 watch,
             })
         };

@@ -29,6 +29,8 @@ pub struct Writer {
     pub committed: Vec<Recipient<EpochCommitted>>,
     /// Who wants to know that it cannot go on.
     pub ended: Recipient<GenerationEnded>,
+    /// How long PostgreSQL may stay out of reach; `None` is for ever.
+    pub patience: Option<Duration>,
     /// Reports this actor's death.
     pub watch: DeathWatch,
 }
@@ -57,7 +59,8 @@ impl Handler<EpochPart> for Writer {
         let Some(epoch) = self.assembly.add(part) else { return };
         let store = Arc::clone(&self.store);
         // Epoch n+1 is cut only after n is known to be committed, so commits never overlap.
-        ctx.spawn(commit(store, epoch).into_actor(self).map(|outcome, writer, _| match outcome {
+        let committing = commit(store, epoch, self.patience);
+        ctx.spawn(committing.into_actor(self).map(|outcome, writer, _| match outcome {
             Ok(committed) => {
                 for whom in &writer.committed {
                     whom.do_send(committed.clone());
@@ -70,10 +73,15 @@ impl Handler<EpochPart> for Writer {
     }
 }
 
-/// Commits one epoch, trying for ever where that can help.
-async fn commit(store: Arc<dyn Store>, epoch: Epoch) -> Result<EpochCommitted, EndReason> {
+/// Commits one epoch, trying again where that can help.
+async fn commit(
+    store: Arc<dyn Store>,
+    epoch: Epoch,
+    patience: Option<Duration>,
+) -> Result<EpochCommitted, EndReason> {
     let number = epoch.number;
-    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+    let mut backoff =
+        Backoff::new(Duration::from_millis(100), Duration::from_secs(5)).with_patience(patience);
     loop {
         let error = match commit_once(&*store, &epoch).await {
             Ok(ledger) => {
@@ -86,6 +94,9 @@ async fn commit(store: Arc<dyn Store>, epoch: Epoch) -> Result<EpochCommitted, E
             Err(error) => error,
         };
         match error {
+            StoreError::Unavailable(reason) if backoff.is_exhausted() => {
+                return Err(EndReason::Fatal(Fatal::OutOfReach(format!("PostgreSQL: {reason}"))));
+            }
             StoreError::Unavailable(reason) => {
                 let wait = backoff.next_wait();
                 warn!(epoch = number, %reason, retry_in = ?wait, "PostgreSQL does not commit; trying again");

@@ -26,9 +26,13 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("session.timeout.ms", "9000"),
     ("heartbeat.interval.ms", "2000"),
     ("fetch.queue.backoff.ms", "5"),
-    ("queued.max.messages.kbytes", "32768"),
-    ("fetch.message.max.bytes", "4194304"),
-    ("topic.metadata.refresh.interval.ms", "30000"),
+    // A response is unpacked in memory as a whole, to several times its size: small ones bound that. A batch that is
+    // larger still comes, alone.
+    ("fetch.max.bytes", "8388608"),
+    ("fetch.message.max.bytes", "1048576"),
+    ("queued.max.messages.kbytes", "16384"),
+    // So long may a topic that is created after the start, or a partition that is added, go unnoticed.
+    ("topic.metadata.refresh.interval.ms", "10000"),
 ];
 
 /// What hitstream needs: offsets live in PostgreSQL, ends of partitions are told, lost records are noticed.

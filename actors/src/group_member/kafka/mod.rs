@@ -63,6 +63,17 @@ impl KafkaSource {
     }
 }
 
+/// Asks the brokers about a topic without joining any group; blocks.
+///
+/// # Errors
+/// `TopicMissing`, or why the brokers do not answer.
+pub fn describe_topic(
+    settings: &KafkaSettings,
+    timeout: Duration,
+) -> Result<TopicDescription, SourceError> {
+    describe(&membership::consumer(settings)?, &settings.topic, timeout)
+}
+
 impl Source for KafkaSource {
     fn attach(&self, events: Recipient<SourceEvent>, intake: Arc<Intake>) {
         self.command(Command::Attach { events, intake });

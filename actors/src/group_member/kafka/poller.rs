@@ -139,7 +139,7 @@ impl Poller {
     }
 
     fn assigned(&mut self, partitions: Vec<PartitionId>) {
-        info!(?partitions, "the group assigns partitions");
+        info!(partitions = %numbers(&partitions), "the group assigns partitions");
         self.assigned.extend(&partitions);
         match &self.generation {
             Some(generation) if !partitions.is_empty() => {
@@ -151,7 +151,7 @@ impl Poller {
     }
 
     fn revoked(&mut self, partitions: Vec<PartitionId>) {
-        info!(?partitions, "the group revokes partitions");
+        info!(partitions = %numbers(&partitions), "the group revokes partitions");
         for partition in &partitions {
             self.assigned.remove(partition);
         }
@@ -311,4 +311,10 @@ impl Share {
     fn has_news(&self) -> bool {
         !self.messages.is_empty() || self.end.is_some()
     }
+}
+
+/// Partitions for people: `0, 3, 7`.
+fn numbers(partitions: &[PartitionId]) -> String {
+    let numbers: Vec<String> = partitions.iter().map(ToString::to_string).collect();
+    numbers.join(", ")
 }

@@ -39,11 +39,11 @@ const MOVE_PROGRESS: &str = "UPDATE partition_progress AS p SET \
                        ELSE p.idle_until END, \
      owner = $2, updated_at = now(), \
      records = p.records + n.records, accepted = p.accepted + n.accepted, rejected = p.rejected + n.rejected, \
-     sanitised = p.sanitised + n.sanitised, counted = p.counted + n.counted, late = p.late + n.late, \
+     sanitised = p.sanitised + n.sanitised, stored = p.stored + n.stored, counted = p.counted + n.counted, late = p.late + n.late, \
      diverted = p.diverted + n.diverted, lost = p.lost + n.lost \
      FROM unnest($3::int[], $4::bigint[], $5::bigint[], $6::timestamptz[], $7::bigint[], $8::bigint[], \
-                 $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[]) \
-       AS n(partition, old_offset, next_offset, max_event_time, idle_for, records, accepted, rejected, sanitised, \
+                 $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[]) \
+       AS n(partition, old_offset, next_offset, max_event_time, idle_for, records, accepted, rejected, sanitised, stored, \
             counted, late, diverted, lost) \
      WHERE p.incarnation = $1 AND p.partition = n.partition AND p.next_offset = n.old_offset";
 
@@ -124,6 +124,7 @@ async fn move_progress(
         &column(|l| l.accepted),
         &column(|l| l.rejected),
         &column(|l| l.sanitised),
+        &column(|l| l.stored),
         &column(|l| l.counted),
         &column(|l| l.late),
         &column(|l| l.diverted),

@@ -1,7 +1,7 @@
 //! The real [`Store`]: PostgreSQL, by the commit protocol of DESIGN section 5.
 //!
-//! Each module is one of the protocol's transactions: [`pipeline`] is *rows first*, [`commit`] is *commit*,
-//! [`frontier`] is *advance* and *move*, [`days`] attaches days ahead, [`refused`] finds what a commit may not hold.
+//! Each module is one of the protocol's transactions: `pipeline` is *rows first*, `commit` is *commit*,
+//! `frontier` is *advance* and *move*, `days` attaches days ahead, `refused` finds what a commit may not hold.
 
 mod close_open;
 mod commit;

@@ -1,0 +1,206 @@
+//! What the tables say, all from one snapshot.
+
+use hitstream_domain::progress::{Ledger, Offset, PartitionId};
+use hitstream_domain::rollup::ROLLUPS;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Error, IsolationLevel, Row, Transaction};
+
+use crate::cli::CliError;
+use crate::config::Config;
+
+/// Everything that is compared.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    /// `frontier.f` as text.
+    pub(super) frontier: String,
+    /// Size and slide in microseconds; `None` where they have been changed since the first hit, or nothing ever ran.
+    pub(super) window: Option<(i64, i64)>,
+    pub(super) partitions: Vec<PartitionFacts>,
+    pub(super) rollups: Vec<RollupFacts>,
+}
+
+/// One partition of one incarnation of the topic.
+#[derive(Debug)]
+pub(super) struct PartitionFacts {
+    pub(super) incarnation: i32,
+    pub(super) partition: PartitionId,
+    pub(super) topic_id: String,
+    pub(super) start: Offset,
+    pub(super) next: Offset,
+    pub(super) ledger: Ledger,
+    pub(super) rejects: Stored,
+    pub(super) events: Stored,
+}
+
+/// Rows of a table that stand for single records of one partition.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Stored {
+    pub(super) rows: i64,
+    pub(super) distinct: i64,
+    /// Rows whose offset was never read, by the partition's progress.
+    pub(super) strays: i64,
+}
+
+/// The tables of one rollup.
+#[derive(Debug)]
+pub(super) struct RollupFacts {
+    pub(super) name: &'static str,
+    /// Sums of `num_hits`.
+    pub(super) final_hits: i64,
+    pub(super) open_hits: i64,
+    pub(super) late_hits: i64,
+    /// Keys that have several rows among the final and open ones, or among the late ones.
+    pub(super) keys_twice: i64,
+    /// Final rows of windows that the frontier has not passed.
+    pub(super) final_too_early: i64,
+}
+
+const PROGRESS: &str = "SELECT incarnation, partition, topic_id, start_offset, next_offset, records, accepted, rejected, \
+     sanitised, stored, counted, late, diverted, lost FROM partition_progress ORDER BY incarnation, partition";
+
+/// Reads all in one read-only snapshot: a commit is in it whole or not at all.
+pub(super) async fn read(config: &Config, client: &mut Client) -> Result<Facts, CliError> {
+    let facts = read_snapshot(client).await;
+    facts.map_err(|error| {
+        let place =
+            format!("schema {} of {}", config.postgres.schema, config.postgres.target());
+        match error.code() {
+            Some(code) if *code == SqlState::UNDEFINED_TABLE || *code == SqlState::UNDEFINED_COLUMN => {
+                CliError::Mismatch(format!(
+                    "{place} has no tables of this version of hitstream; `hitstream migrate` makes them"
+                ))
+            }
+            _ => CliError::Unreachable(format!("{place}: {}", describe(&error))),
+        }
+    })
+}
+
+fn describe(error: &Error) -> String {
+    error.as_db_error().map_or_else(|| error.to_string(), |db| db.message().to_owned())
+}
+
+async fn read_snapshot(client: &mut Client) -> Result<Facts, Error> {
+    let builder = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead);
+    let snapshot = builder.read_only(true).start().await?;
+    let mut facts = Facts {
+        frontier: snapshot.query_one("SELECT f::text FROM frontier", &[]).await?.get(0),
+        window: window(&snapshot).await?,
+        ..Facts::default()
+    };
+    for row in snapshot.query(PROGRESS, &[]).await? {
+        facts.partitions.push(partition(&row));
+    }
+    for (incarnation, partition, stored) in stored(&snapshot, &["rejected_events"]).await? {
+        if let Some(found) = facts.find(incarnation, partition) {
+            found.rejects = stored;
+        }
+    }
+    let tables = ["processed_events", "processed_events_overflow"];
+    for (incarnation, partition, stored) in stored(&snapshot, &tables).await? {
+        if let Some(found) = facts.find(incarnation, partition) {
+            found.events = stored;
+        }
+    }
+    for rollup in ROLLUPS {
+        let columns: Vec<&str> = rollup.dimensions.iter().map(|d| d.column()).collect();
+        facts.rollups.push(read_rollup(&snapshot, rollup.name, &columns.join(", ")).await?);
+    }
+    Ok(facts)
+}
+
+impl Facts {
+    fn find(&mut self, incarnation: i32, partition: i32) -> Option<&mut PartitionFacts> {
+        self.partitions
+            .iter_mut()
+            .find(|facts| facts.incarnation == incarnation && facts.partition.0 == partition)
+    }
+}
+
+async fn window(snapshot: &Transaction<'_>) -> Result<Option<(i64, i64)>, Error> {
+    let query = "SELECT window_size, window_slide FROM pipeline, frontier WHERE note IS NULL";
+    let row = snapshot.query_opt(query, &[]).await?;
+    Ok(row.map(|row| (row.get(0), row.get(1))))
+}
+
+fn partition(row: &Row) -> PartitionFacts {
+    PartitionFacts {
+        incarnation: row.get(0),
+        partition: PartitionId(row.get(1)),
+        topic_id: row.get(2),
+        start: Offset(row.get(3)),
+        next: Offset(row.get(4)),
+        ledger: Ledger {
+            records: row.get(5),
+            accepted: row.get(6),
+            rejected: row.get(7),
+            sanitised: row.get(8),
+            stored: row.get(9),
+            counted: row.get(10),
+            late: row.get(11),
+            diverted: row.get(12),
+            lost: row.get(13),
+        },
+        rejects: Stored::default(),
+        events: Stored::default(),
+    }
+}
+
+/// Counts rows by partition; a row of a partition without progress is a stray of the lowest one.
+async fn stored(
+    snapshot: &Transaction<'_>,
+    tables: &[&str],
+) -> Result<Vec<(i32, i32, Stored)>, Error> {
+    let rows: Vec<String> = tables
+        .iter()
+        .map(|table| format!("SELECT incarnation, partition, \"offset\" FROM {table}"))
+        .collect();
+    let query = format!(
+        "WITH lowest AS (SELECT incarnation, partition FROM partition_progress ORDER BY 1, 2 LIMIT 1) \
+         SELECT coalesce(p.incarnation, l.incarnation), coalesce(p.partition, l.partition), count(*), \
+                count(DISTINCT (r.incarnation, r.partition, r.\"offset\")), \
+                count(*) FILTER (WHERE p.partition IS NULL OR r.\"offset\" < p.start_offset OR r.\"offset\" >= p.next_offset) \
+         FROM ({}) r LEFT JOIN partition_progress p USING (incarnation, partition) CROSS JOIN lowest l GROUP BY 1, 2",
+        rows.join(" UNION ALL ")
+    );
+    let rows = snapshot.query(&query, &[]).await?;
+    let count = |row: &Row| {
+        let stored = Stored { rows: row.get(2), distinct: row.get(3), strays: row.get(4) };
+        (row.get(0), row.get(1), stored)
+    };
+    Ok(rows.iter().map(count).collect())
+}
+
+async fn read_rollup(
+    snapshot: &Transaction<'_>,
+    name: &'static str,
+    columns: &str,
+) -> Result<RollupFacts, Error> {
+    let sum =
+        |table: &str| format!("SELECT coalesce(sum(num_hits), 0)::bigint FROM {table}_{name}");
+    let twice = |rows: &str| {
+        format!(
+            "SELECT count(*) FROM (SELECT FROM ({rows}) r GROUP BY window_start, window_end, {columns} \
+             HAVING count(*) > 1) twice"
+        )
+    };
+    let keys =
+        |table: &str| format!("SELECT window_start, window_end, {columns} FROM {table}_{name}");
+    let live = twice(&format!("{} UNION ALL {}", keys("aggregated"), keys("open")));
+    let late = twice(&keys("late"));
+    let early = format!("SELECT count(*) FROM aggregated_{name}, frontier WHERE window_end > f");
+    let query = format!(
+        "SELECT ({}), ({}), ({}), ({live}) + ({late}), ({early})",
+        sum("aggregated"),
+        sum("open"),
+        sum("late")
+    );
+    let row = snapshot.query_one(&query, &[]).await?;
+    Ok(RollupFacts {
+        name,
+        final_hits: row.get(0),
+        open_hits: row.get(1),
+        late_hits: row.get(2),
+        keys_twice: row.get(3),
+        final_too_early: row.get(4),
+    })
+}

@@ -1,0 +1,276 @@
+//! The judgement: facts in, losses and doubles out. No connection, no clock.
+
+use hitstream_actors::source::TopicDescription;
+use hitstream_domain::progress::Ledger;
+
+use super::tables::{Facts, PartitionFacts, RollupFacts, Stored};
+
+/// What is wrong, in words and in sums.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Verdict {
+    /// Records or (record, window) pairs that the ledger has and the tables do not, and records that Kafka deleted
+    /// before they were read.
+    pub(super) lost: i64,
+    /// Those that the tables have and the ledger does not, and rows that stand for one record twice.
+    pub(super) doubled: i64,
+    /// Everything that must not be.
+    pub(super) problems: Vec<String>,
+    /// What is worth knowing and may be.
+    pub(super) notes: Vec<String>,
+}
+
+/// Judges.
+pub(super) fn judge(facts: &Facts, topic: &TopicDescription) -> Verdict {
+    let mut verdict = Verdict::default();
+    for partition in &facts.partitions {
+        verdict.partition(partition);
+    }
+    let ledger = sum(facts);
+    for rollup in &facts.rollups {
+        verdict.rollup(rollup, &ledger);
+    }
+    if let Some((size, slide)) = facts.window {
+        verdict.windows_of_each(&ledger, size, slide);
+    }
+    verdict.kafka(facts, topic);
+    verdict
+}
+
+/// The ledger over all partitions: only such sums mean something for pairs.
+pub(super) fn sum(facts: &Facts) -> Ledger {
+    let mut sum = Ledger::default();
+    for partition in &facts.partitions {
+        sum += partition.ledger;
+    }
+    sum
+}
+
+impl Verdict {
+    /// Compares what should be there with what is.
+    fn compare(&mut self, what: &str, ledger: i64, tables: i64) {
+        let difference = tables - ledger;
+        if difference == 0 {
+            return;
+        }
+        if difference > 0 {
+            self.doubled += difference;
+        } else {
+            self.lost -= difference;
+        }
+        self.problems.push(format!("{what}: {ledger} by the ledger, {tables} in the tables"));
+    }
+
+    fn partition(&mut self, facts: &PartitionFacts) {
+        let name = name(facts);
+        let ledger = &facts.ledger;
+        if ledger.records != ledger.accepted + ledger.rejected {
+            self.problems.push(format!(
+                "{name}: {} records, but {} accepted and {} rejected",
+                ledger.records, ledger.accepted, ledger.rejected
+            ));
+        }
+        let gaps = facts.next.0 - facts.start.0 - ledger.records - ledger.lost;
+        if gaps < 0 {
+            self.doubled -= gaps;
+            self.problems.push(format!(
+                "{name}: {} records and {} lost ones between offsets {} and {}",
+                ledger.records, ledger.lost, facts.start, facts.next
+            ));
+        }
+        if gaps > 0 {
+            self.notes.push(format!(
+                "{name}: {gaps} offsets hold no record, as transactions and compaction leave them"
+            ));
+        }
+        if ledger.lost > 0 {
+            self.notes.push(format!(
+                "{name}: {} offsets were gone from Kafka and were skipped, as kafka.on_data_loss = \"continue\" allows",
+                ledger.lost
+            ));
+        }
+        self.stored(&format!("{name}: rejected records"), ledger.rejected, facts.rejects);
+        self.stored(&format!("{name}: stored events"), ledger.stored, facts.events);
+    }
+
+    fn stored(&mut self, what: &str, ledger: i64, stored: Stored) {
+        self.compare(what, ledger, stored.rows);
+        if stored.distinct != stored.rows {
+            self.problems.push(format!("{what}: {} rows twice", stored.rows - stored.distinct));
+        }
+        if stored.strays > 0 {
+            self.problems.push(format!("{what}: {} of offsets never read", stored.strays));
+        }
+    }
+
+    fn rollup(&mut self, rollup: &RollupFacts, ledger: &Ledger) {
+        let name = rollup.name;
+        let live = rollup.final_hits + rollup.open_hits;
+        self.compare(&format!("{name}: hits in final and open windows"), ledger.counted, live);
+        let late = ledger.late + ledger.diverted;
+        self.compare(&format!("{name}: late hits"), late, rollup.late_hits);
+        if rollup.keys_twice > 0 {
+            self.problems.push(format!("{name}: {} keys have several rows", rollup.keys_twice));
+        }
+        if rollup.final_too_early > 0 {
+            self.problems.push(format!(
+                "{name}: {} final rows belong to windows that the frontier has not passed",
+                rollup.final_too_early
+            ));
+        }
+    }
+
+    /// A hit falls into size ÷ slide windows, rounded down or up.
+    fn windows_of_each(&mut self, ledger: &Ledger, size: i64, slide: i64) {
+        let (least, most) = (size / slide, size.div_euclid(slide) + i64::from(size % slide != 0));
+        let pairs = ledger.pairs();
+        if pairs < ledger.accepted.saturating_mul(least) {
+            self.lost += ledger.accepted.saturating_mul(least) - pairs;
+        } else if pairs > ledger.accepted.saturating_mul(most) {
+            self.doubled += pairs - ledger.accepted.saturating_mul(most);
+        } else {
+            return;
+        }
+        self.problems.push(format!(
+            "{} accepted records in {least} to {most} windows each, but {pairs} pairs by the ledger",
+            ledger.accepted
+        ));
+    }
+
+    fn kafka(&mut self, facts: &Facts, topic: &TopicDescription) {
+        let Some(newest) = facts.partitions.last().map(|facts| facts.incarnation) else { return };
+        for facts in facts.partitions.iter().filter(|facts| facts.incarnation == newest) {
+            let name = name(facts);
+            if !same_id(&facts.topic_id, &topic.topic_id) {
+                self.problems.push(format!(
+                    "{name}: the topic in Kafka is another one, created since (id {}, not {})",
+                    topic.topic_id, facts.topic_id
+                ));
+                continue;
+            }
+            let range = topic.partitions.iter().find(|range| range.partition == facts.partition);
+            let Some(range) = range else {
+                self.problems.push(format!("{name}: Kafka has no such partition"));
+                continue;
+            };
+            if facts.next > range.high {
+                self.problems.push(format!(
+                    "{name}: read up to offset {}, but Kafka's records end at {}",
+                    facts.next, range.high
+                ));
+            }
+            if facts.next < range.low {
+                self.lost += range.low.0 - facts.next.0;
+                self.problems.push(format!(
+                    "{name}: Kafka deleted offsets {} to {} before they were read",
+                    facts.next,
+                    range.low.0 - 1
+                ));
+            }
+        }
+    }
+}
+
+fn name(facts: &PartitionFacts) -> String {
+    match facts.incarnation {
+        0 => format!("partition {}", facts.partition),
+        incarnation => format!("partition {} (incarnation {incarnation})", facts.partition),
+    }
+}
+
+/// Brokers before 2.8 have no topic ids: zeros are no evidence.
+fn same_id(a: &str, b: &str) -> bool {
+    let unknown = |id: &str| id.bytes().all(|byte| byte == b'0');
+    a == b || unknown(a) || unknown(b)
+}
+
+#[cfg(test)]
+mod tests {
+    use hitstream_actors::source::PartitionRange;
+    use hitstream_domain::progress::{Offset, PartitionId};
+
+    use super::*;
+
+    fn sound() -> (Facts, TopicDescription) {
+        let ledger = Ledger {
+            records: 10,
+            accepted: 8,
+            rejected: 2,
+            stored: 8,
+            counted: 7,
+            late: 1,
+            ..Ledger::default()
+        };
+        let stored = |rows| Stored { rows, distinct: rows, strays: 0 };
+        let partition = PartitionFacts {
+            incarnation: 0,
+            partition: PartitionId(0),
+            topic_id: "a".into(),
+            start: Offset(5),
+            next: Offset(15),
+            ledger,
+            rejects: stored(2),
+            events: stored(8),
+        };
+        let rollup = RollupFacts {
+            name: "web_traffic",
+            final_hits: 4,
+            open_hits: 3,
+            late_hits: 1,
+            keys_twice: 0,
+            final_too_early: 0,
+        };
+        let facts = Facts {
+            frontier: String::new(),
+            window: Some((300, 300)),
+            partitions: vec![partition],
+            rollups: vec![rollup],
+        };
+        let range = PartitionRange { partition: PartitionId(0), low: Offset(0), high: Offset(20) };
+        let topic = TopicDescription {
+            cluster_id: String::new(),
+            topic_id: "a".into(),
+            partitions: vec![range],
+        };
+        (facts, topic)
+    }
+
+    /// Breaks one fact of a sound set; gives what is lost and doubled, and how many problems are named.
+    fn broken(
+        f: impl FnOnce(&mut PartitionFacts, &mut RollupFacts, &mut PartitionRange),
+    ) -> (i64, i64, usize) {
+        let (mut facts, mut topic) = sound();
+        f(&mut facts.partitions[0], &mut facts.rollups[0], &mut topic.partitions[0]);
+        let verdict = judge(&facts, &topic);
+        (verdict.lost, verdict.doubled, verdict.problems.len())
+    }
+
+    #[test]
+    fn sound_tables_have_no_problems() {
+        assert_eq!(broken(|_, _, _| ()), (0, 0, 0));
+    }
+
+    #[test]
+    fn each_kind_of_loss_and_double_is_found() {
+        assert_eq!(broken(|_, rollup, _| rollup.open_hits -= 2), (2, 0, 1));
+        assert_eq!(broken(|_, rollup, _| rollup.final_hits += 3), (0, 3, 1));
+        assert_eq!(broken(|_, rollup, _| rollup.late_hits = 0), (1, 0, 1));
+        assert_eq!(broken(|_, rollup, _| rollup.keys_twice = 1), (0, 0, 1));
+        assert_eq!(broken(|_, rollup, _| rollup.final_too_early = 1), (0, 0, 1));
+        assert_eq!(broken(|facts, _, _| facts.rejects.rows = 1), (1, 0, 2));
+        assert_eq!(broken(|facts, _, _| facts.events.distinct = 7), (0, 0, 1));
+        assert_eq!(broken(|facts, _, _| facts.events.strays = 1), (0, 0, 1));
+        assert_eq!(broken(|facts, _, _| facts.ledger.records = 11), (0, 1, 2));
+        assert_eq!(broken(|facts, _, _| facts.ledger.accepted = 9), (1, 0, 2));
+        assert_eq!(broken(|_, _, range| range.low = Offset(18)), (3, 0, 1));
+        assert_eq!(broken(|_, _, range| range.high = Offset(14)), (0, 0, 1));
+        assert_eq!(broken(|facts, _, _| facts.topic_id = "b".into()), (0, 0, 1));
+    }
+
+    #[test]
+    fn offsets_without_records_are_noted_only() {
+        let (mut facts, topic) = sound();
+        facts.partitions[0].next = Offset(18);
+        let verdict = judge(&facts, &topic);
+        assert!(verdict.problems.is_empty() && verdict.notes.len() == 1, "{verdict:?}");
+    }
+}

@@ -1,0 +1,45 @@
+//! `migrate`: brings the tables to this version, and closes open windows when the time settings are to change.
+
+use hitstream_actors::writer::postgres::{MigrationReport, close_open, migrate as run_migrations};
+
+use crate::cli::{CliError, MigrateArgs, Outcome, output};
+use crate::config::Config;
+use crate::{database, wiring};
+
+/// Migrates and says what was done.
+///
+/// # Errors
+/// PostgreSQL out of reach or too old, tables that are in the way, an instance that runs while windows are to be closed.
+pub fn migrate(config: &Config, args: &MigrateArgs) -> Result<Outcome, CliError> {
+    let settings = wiring::postgres(config);
+    let pipeline = wiring::pipeline(config)?;
+    database::block_on(async {
+        let mut client = database::connected(config, &settings, Some(database::LIMIT)).await?;
+        let report = run_migrations(&mut client, &settings)
+            .await
+            .map_err(|error| database::failure(config, error))?;
+        output::out(&format!("{}\n", describe(config, &report)));
+        if args.close_open {
+            let report = close_open(&mut client, &settings, &pipeline)
+                .await
+                .map_err(|error| database::failure(config, error))?;
+            output::out(&format!(
+                "{} open windows made final; the frontier is {}; window.size {}, window.slide {} and watermark.delay {} apply from now on\n",
+                report.windows,
+                report.frontier,
+                humantime::format_duration(config.window.size),
+                humantime::format_duration(config.window.slide),
+                humantime::format_duration(config.watermark.delay),
+            ));
+        }
+        Ok(Outcome::Done)
+    })
+}
+
+fn describe(config: &Config, report: &MigrationReport) -> String {
+    let place = format!("schema {} of {}", config.postgres.schema, config.postgres.target());
+    if report.applied.is_empty() {
+        return format!("{place} is at version {} already", report.version);
+    }
+    format!("{place} is at version {}: applied {}", report.version, report.applied.join(", "))
+}

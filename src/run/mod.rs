@@ -1,0 +1,177 @@
+//! `run`: the pipeline, from settings to its end.
+
+mod summary;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::Actor;
+use hitstream_actors::group_member::kafka::{KafkaSource, describe_topic};
+use hitstream_actors::messages::Fatal;
+use hitstream_actors::source::SourceError;
+use hitstream_actors::supervisor::{Blueprint, PipelineSupervisor, Shutdown};
+use hitstream_actors::writer::postgres::{PostgresStore, migrate};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+use tracing::{info, warn};
+
+use crate::cli::{CliError, Outcome, RunArgs, output};
+use crate::config::Config;
+use crate::produce::Producer;
+use crate::{database, wiring};
+use summary::{Observer, Summary, Tally};
+
+/// How long `run --until-end` bears with a service that is out of reach.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long the brokers have to describe the topic before `run --until-end` starts.
+const DESCRIBE: Duration = Duration::from_secs(15);
+
+/// Runs until told to stop, or until all that the topic held at the start is committed.
+///
+/// # Errors
+/// Settings that fit neither topic nor tables, and a service out of reach where waiting has a limit.
+pub fn run(config: &Config, args: &RunArgs) -> Result<Outcome, CliError> {
+    if args.topic.create_topic {
+        let producer = Producer::connect(&config.kafka)?;
+        producer.ensure_topic(&config.kafka.topic, args.topic.partitions)?;
+    }
+    let begin = Instant::now();
+    let tally = Tally::default();
+    let stopped = actix::System::new().block_on(pipeline(config, args, tally.clone()))?;
+    if args.until_end {
+        let summary = Summary::new(config, &tally, begin.elapsed(), stopped == Stopped::AtEnd);
+        if args.json {
+            let json = serde_json::to_string(&summary).map_err(anyhow::Error::new)?;
+            output::out(&format!("{json}\n"));
+        } else {
+            output::out(&summary.to_string());
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+/// How a pipeline ended that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stopped {
+    /// There was nothing left to do.
+    AtEnd,
+    /// It was told to stop.
+    BySignal,
+}
+
+async fn pipeline(config: &Config, args: &RunArgs, tally: Tally) -> Result<Stopped, CliError> {
+    let mut signals = Signals::listen()?;
+    let prepared = tokio::select! {
+        prepared = prepare(config, args.until_end) => prepared,
+        () = signals.next() => return Ok(Stopped::BySignal),
+    };
+    let blueprint = prepared?;
+    let observer = Observer::new(tally, args.until_end).start();
+    let blueprint = Blueprint { observers: vec![observer.recipient()], ..blueprint };
+    let (tell, mut ended) = oneshot::channel();
+    let supervisor = PipelineSupervisor::new(blueprint, tell).start();
+    let mut stopped = Stopped::AtEnd;
+    loop {
+        tokio::select! {
+            outcome = &mut ended => {
+                let outcome = outcome.map_err(|_| anyhow::anyhow!("the supervisor ended without a word"))?;
+                return outcome.map(|()| stopped).map_err(failure);
+            }
+            () = signals.next() => {
+                if stopped == Stopped::BySignal {
+                    warn!("stopped at once; what was read since the last commit will be read again");
+                    return Ok(stopped);
+                }
+                info!("stopping; a second signal stops at once");
+                stopped = Stopped::BySignal;
+                supervisor.do_send(Shutdown);
+            }
+        }
+    }
+}
+
+/// Brings the tables up, checks that the topic is there, and joins the group.
+async fn prepare(config: &Config, until_end: bool) -> Result<Blueprint, CliError> {
+    let patience = until_end.then_some(PATIENCE);
+    let settings = wiring::settings(config, until_end, patience)?;
+    let postgres = wiring::postgres(config);
+    let mut client =
+        database::connected(config, &postgres, until_end.then_some(database::LIMIT)).await?;
+    let report =
+        migrate(&mut client, &postgres).await.map_err(|error| database::failure(config, error))?;
+    if !report.applied.is_empty() {
+        info!(applied = report.applied.join(", "), "tables are at version {}", report.version);
+    }
+    drop(client);
+    if until_end {
+        find_topic(config).await?;
+    }
+    let source =
+        KafkaSource::join(&settings.kafka).map_err(|error| source_failure(config, error))?;
+    let store = PostgresStore::new(postgres, wiring::pipeline(config)?);
+    Ok(Blueprint {
+        settings,
+        source: Arc::new(source),
+        store: Arc::new(store),
+        observers: Vec::new(),
+    })
+}
+
+/// Without an end in sight one can wait for a topic to be created; with one, its absence is a mistake.
+async fn find_topic(config: &Config) -> Result<(), CliError> {
+    let kafka = wiring::kafka(config);
+    let described = tokio::task::spawn_blocking(move || describe_topic(&kafka, DESCRIBE)).await;
+    let described = described.map_err(|error| anyhow::Error::new(error).context("asking Kafka"))?;
+    described.map(drop).map_err(|error| source_failure(config, error))
+}
+
+/// What a failure of Kafka means to a command.
+pub(crate) fn source_failure(config: &Config, error: SourceError) -> CliError {
+    let brokers = &config.kafka.brokers;
+    match error {
+        SourceError::TopicMissing(topic) => CliError::Mismatch(format!(
+            "topic {topic:?} does not exist at {brokers}; create it with `hitstream run --create-topic --partitions N`, \
+             or set KAFKA_TOPIC (or kafka.topic) to the one that is meant"
+        )),
+        SourceError::Configuration(reason) => CliError::Usage(reason),
+        SourceError::Unavailable(reason) => CliError::Unreachable(format!(
+            "Kafka at {brokers} does not answer: {reason}. Is it running, and does KAFKA_URL (or kafka.brokers) name it?"
+        )),
+    }
+}
+
+fn failure(fatal: Fatal) -> CliError {
+    match fatal {
+        Fatal::Mismatch(reason) => CliError::Mismatch(reason),
+        Fatal::OutOfReach(reason) => CliError::Unreachable(format!(
+            "{reason}; gave up after {}. What was committed stays: run it again to go on",
+            humantime::format_duration(PATIENCE)
+        )),
+    }
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, CliError> {
+        let on = |kind| {
+            signal(kind)
+                .map_err(|error| anyhow::Error::new(error).context("signals cannot be handled"))
+        };
+        Ok(Self {
+            terminate: on(SignalKind::terminate())?,
+            interrupt: on(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

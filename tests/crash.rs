@@ -1,0 +1,143 @@
+//! Killed at any moment, cut off at the worst one: the rows are those that were expected.
+
+use std::time::Duration;
+
+use crate::support::process::{Running, wait_until};
+use crate::support::proxy::{Fate, Proxy};
+use crate::support::random::Random;
+use crate::support::{Bench, expected, kafka, scratch};
+
+const KILLS: usize = 36;
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A bench whose binary reaches PostgreSQL through a proxy, and takes its partitions back at once after a crash.
+fn bench_behind_proxy(name: &str) -> Option<(Bench, Proxy)> {
+    let bench = Bench::new(name)?;
+    kafka::create(&bench.kafka_url, &bench.topic, 4);
+    let proxy = Proxy::start(bench.postgres_address());
+    let url = bench.database_url().replace(&bench.postgres_address(), proxy.address());
+    let bench = bench
+        .with("POSTGRES_URL", url)
+        .with("HITSTREAM_FLUSH__INTERVAL", "100ms")
+        .with("HITSTREAM_KAFKA__PROPERTIES__GROUP_INSTANCE_ID", "one")
+        .with("HITSTREAM_KAFKA__PROPERTIES__SESSION_TIMEOUT_MS", "30000");
+    Some((bench, proxy))
+}
+
+/// Traffic with everything in it that makes counting hard; `more` says how much and how fast.
+fn start_traffic(bench: &Bench, file: &str, more: &[&str]) -> Running {
+    let traffic = [
+        "generate",
+        "--late",
+        "3%",
+        "--malformed",
+        "2%",
+        "--disorder",
+        "30s",
+        "--start",
+        "2026-01-01T00:00:00Z",
+        "--step",
+        "20ms",
+        "--expected",
+        file,
+    ];
+    bench.hitstream(&[&traffic[..], more].concat()).start()
+}
+
+fn committed(bench: &Bench) -> i64 {
+    let query = "SELECT coalesce(sum(next_offset), 0)::bigint FROM partition_progress";
+    bench.sql().query_one(query, &[]).map_or(0, |row| row.get(0))
+}
+
+/// Kills the pipeline at a moment that chance picks: anywhere, or while a COMMIT or its answer is on its way. Tells
+/// whether one was.
+fn kill_somewhere(bench: &Bench, proxy: &Proxy, random: &mut Random) -> bool {
+    let running = bench.hitstream(&["run"]).start();
+    let fate = match random.below(0..4) {
+        0 => Fate::HoldRequest,
+        1 => Fate::HoldAnswer,
+        _ => {
+            running.kill_after(Duration::from_millis(random.below(20..1_200)));
+            return false;
+        }
+    };
+    proxy.plan(&[fate]);
+    let held = proxy.wait_for_hold(Duration::from_secs(5));
+    let lives_on = random.below(0..2) == 0;
+    if lives_on && held {
+        // The COMMIT arrives when its sender is dead and the next instance has begun.
+        let dead = running.kill();
+        assert_eq!(dead.code, None, "{dead}");
+        let mut next = bench.hitstream(&["run"]).start();
+        next.run_for(Duration::from_millis(random.below(50..800)));
+        proxy.release(true);
+        next.kill_after(Duration::from_millis(random.below(0..300)));
+    } else {
+        running.kill();
+        proxy.release(random.below(0..2) == 0);
+    }
+    held
+}
+
+#[test]
+fn kill_9_under_load_loses_and_doubles_nothing() {
+    const SEED: u64 = 20_261_124;
+    let Some((bench, proxy)) = bench_behind_proxy("kill") else { return };
+    let scratch = scratch::Folder::new();
+    let file = scratch.path("expected.json");
+    let mut traffic =
+        start_traffic(&bench, file.to_str().unwrap(), &["--rate", "2500", "--count", "100000"]);
+    wait_until("traffic", PATIENCE, || {
+        traffic.stderr().contains("records") || !traffic.is_running()
+    });
+    let mut random = Random::new(SEED);
+    let mut during_commit = 0;
+    for _ in 0..KILLS {
+        during_commit += usize::from(kill_somewhere(&bench, &proxy, &mut random));
+    }
+    let traffic = traffic.finish();
+    assert_eq!(traffic.code, Some(0), "{traffic}");
+    eprintln!("{KILLS} kills, {during_commit} of them while a COMMIT was on its way");
+    assert!(during_commit > 0, "no kill met a COMMIT");
+    let before_the_end = committed(&bench);
+    assert!(before_the_end > 0, "nothing was committed between the kills");
+    bench.run_until_end();
+    let expected = expected::expected(&file);
+    assert!(expected.accepted > 90_000, "{} hits are no load", expected.accepted);
+    bench.assert_equals(&expected);
+}
+
+#[test]
+fn lost_acknowledgement_counts_once_whether_or_not_the_server_committed() {
+    let Some((bench, proxy)) = bench_behind_proxy("lost_ack") else { return };
+    let scratch = scratch::Folder::new();
+    let file = scratch.path("expected.json");
+    let traffic =
+        start_traffic(&bench, file.to_str().unwrap(), &["--rate", "4000", "--count", "40000"]);
+    let (before, after) = (Fate::LoseRequest, Fate::LoseAnswer);
+    proxy.plan(&[
+        before,
+        after,
+        Fate::Pass,
+        after,
+        after,
+        before,
+        before,
+        Fate::Pass,
+        after,
+        before,
+    ]);
+    let mut running = bench.hitstream(&["run"]).start();
+    let traffic = traffic.finish();
+    assert_eq!(traffic.code, Some(0), "{traffic}");
+    wait_until("all fates", PATIENCE, || proxy.count(before) >= 4 && proxy.count(after) >= 4);
+    wait_until("all records", PATIENCE, || committed(&bench) == 40_000);
+    assert!(running.is_running());
+    running.signal("TERM");
+    let ended = running.finish();
+    assert_eq!(ended.code, Some(0), "{ended}");
+    // Committed and unheard of: the same epoch, sent again, finds its offsets moved on, and all is read anew.
+    assert!(ended.stderr.contains("moved on by another owner"), "{ended}");
+    bench.run_until_end();
+    bench.assert_equals(&expected::expected(&file));
+}

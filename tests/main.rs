@@ -1,0 +1,17 @@
+//! The whole pipeline on a real Kafka and a real PostgreSQL: `make services && . ./.services.env`, or `make test`.
+//!
+//! Each test has a topic, a group and a database of its own and runs the binary as a user does. Without services a test
+//! says so and passes; with `CI=true` it fails.
+
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, in its support as well"
+)]
+
+mod crash;
+mod spark;
+mod support;

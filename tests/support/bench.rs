@@ -1,0 +1,182 @@
+//! One test's own topic, group and database, gone when it ends.
+
+use std::fmt::Display;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use postgres::{Client, NoTls};
+
+use super::kafka;
+use super::model::{Counts, Key, Model};
+use super::process::{Finished, Hitstream};
+use super::skip;
+
+/// The tables whose sums are compared, and what is compared with what.
+pub(crate) struct Tables {
+    /// Final and open rows.
+    pub(crate) on_time: Counts,
+    /// Late rows.
+    pub(crate) late: Counts,
+}
+
+pub(crate) struct Bench {
+    pub(crate) topic: String,
+    pub(crate) database: String,
+    pub(crate) kafka_url: String,
+    /// Of the server, with a role that may create databases.
+    postgres_url: String,
+    settings: Vec<(String, String)>,
+}
+
+impl Bench {
+    /// A bench for the test called `name`; `None`, with a word, where no services run.
+    pub(crate) fn new(name: &str) -> Option<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let (Ok(kafka_url), Ok(postgres_url)) =
+            (std::env::var("KAFKA_URL"), std::env::var("POSTGRES_URL"))
+        else {
+            skip("no services: run `make services && . ./.services.env` first, or `make test`");
+            return None;
+        };
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let topic = format!("hs_{name}_{}_{number}", std::process::id());
+        let bench =
+            Self { database: topic.clone(), topic, kafka_url, postgres_url, settings: Vec::new() };
+        let create = format!("CREATE DATABASE {}", bench.database);
+        Client::connect(&bench.postgres_url, NoTls).unwrap().batch_execute(&create).unwrap();
+        Some(bench)
+    }
+
+    /// Adds a setting, as an environment variable.
+    pub(crate) fn with(mut self, name: &str, value: impl Display) -> Self {
+        self.set(name, value);
+        self
+    }
+
+    /// Sets or changes a setting.
+    pub(crate) fn set(&mut self, name: &str, value: impl Display) {
+        self.settings.retain(|(known, _)| known != name);
+        self.settings.push((name.to_owned(), value.to_string()));
+    }
+
+    /// The URL of the bench's own database.
+    pub(crate) fn database_url(&self) -> String {
+        let (server, _) = self.postgres_url.rsplit_once('/').unwrap();
+        format!("{server}/{}", self.database)
+    }
+
+    /// The server's `host:port`.
+    pub(crate) fn postgres_address(&self) -> String {
+        let (_, place) = self.postgres_url.rsplit_once('@').unwrap();
+        place.split('/').next().unwrap().to_owned()
+    }
+
+    /// A connection to the bench's own database.
+    pub(crate) fn sql(&self) -> Client {
+        Client::connect(&self.database_url(), NoTls).unwrap()
+    }
+
+    /// The binary, about to be started with this bench's settings and nothing else from the environment.
+    pub(crate) fn hitstream(&self, arguments: &[&str]) -> Hitstream {
+        let mut hitstream = Hitstream::new(arguments);
+        hitstream
+            .env("KAFKA_URL", &self.kafka_url)
+            .env("KAFKA_TOPIC", &self.topic)
+            .env("KAFKA_GROUP", &self.topic)
+            .env("POSTGRES_URL", &self.database_url())
+            .env("HITSTREAM_ACTORS__THREADS", "2")
+            .env("HITSTREAM_KAFKA__PROPERTIES__SESSION_TIMEOUT_MS", "6000");
+        for (name, value) in &self.settings {
+            hitstream.env(name, value);
+        }
+        hitstream
+    }
+
+    /// Runs the binary to its end, which must be a good one.
+    pub(crate) fn done(&self, arguments: &[&str]) -> Finished {
+        let finished = self.hitstream(arguments).finish();
+        assert_eq!(finished.code, Some(0), "hitstream {arguments:?}: {finished}");
+        finished
+    }
+
+    /// Runs the pipeline to the end of the topic and audits it; gives the audit.
+    pub(crate) fn run_until_end(&self) -> serde_json::Value {
+        self.done(&["run", "--until-end"]);
+        self.clean_audit()
+    }
+
+    /// Audits; all must be accounted for.
+    pub(crate) fn clean_audit(&self) -> serde_json::Value {
+        let audit = self.done(&["audit", "--json"]).json();
+        assert_eq!(audit["ok"], true, "{audit}");
+        assert_eq!((&audit["lost"], &audit["doubled"]), (&0.into(), &0.into()), "{audit}");
+        audit
+    }
+
+    /// Reads the result tables.
+    pub(crate) fn tables(&self) -> Tables {
+        let mut sql = self.sql();
+        let mut read = |rows: &str| {
+            let query = format!(
+                "SELECT (extract(epoch FROM window_start) * 1000000)::bigint, host, referrer, num_hits FROM {rows}"
+            );
+            let mut counts = Counts::new();
+            for row in sql.query(&query, &[]).unwrap() {
+                let key = Key { window_start: row.get(0), host: row.get(1), referrer: row.get(2) };
+                let hits: i64 = row.get(3);
+                assert_eq!(
+                    counts.insert(key.clone(), hits),
+                    None,
+                    "{rows} has two rows of {key:?}"
+                );
+            }
+            counts
+        };
+        let late = read("late_web_traffic");
+        Tables { on_time: read("live_web_traffic"), late }
+    }
+
+    /// Compares the result tables, row by row, with what the model makes of the topic.
+    pub(crate) fn assert_equals(&self, model: &Model) {
+        let Tables { on_time, late } = self.tables();
+        assert_same("final and open", &on_time, &model.on_time);
+        assert_same("late", &late, &model.late);
+        let mut sql = self.sql();
+        let rejected: i64 =
+            sql.query_one("SELECT count(*) FROM rejected_events", &[]).unwrap().get(0);
+        assert_eq!(rejected, model.rejected, "rejected records");
+    }
+
+    /// The model of what is in this bench's topic now.
+    pub(crate) fn model(&self, size_secs: i64, slide_secs: i64) -> Model {
+        Model::of(&kafka::read(&self.kafka_url, &self.topic), size_secs, slide_secs, 60)
+    }
+}
+
+/// Compares sums key by key and shows the first differences.
+pub(crate) fn assert_same(what: &str, found: &Counts, expected: &Counts) {
+    let keys: std::collections::BTreeSet<&Key> = found.keys().chain(expected.keys()).collect();
+    let different: Vec<String> = keys
+        .into_iter()
+        .filter(|key| found.get(key) != expected.get(key))
+        .map(|key| format!("{key:?}: {:?} found, {:?} expected", found.get(key), expected.get(key)))
+        .collect();
+    assert!(
+        different.is_empty(),
+        "{what}: {} rows differ, such as\n{}",
+        different.len(),
+        different[..different.len().min(5)].join("\n")
+    );
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        // Whatever is left behind is in a place of its own: no reason to fail.
+        if let Ok(mut client) = Client::connect(&self.postgres_url, NoTls) {
+            let drop_database = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.database);
+            if let Err(error) = client.batch_execute(&drop_database) {
+                eprintln!("database {} stays behind: {error}", self.database);
+            }
+        }
+        kafka::delete(&self.kafka_url, &self.topic);
+    }
+}

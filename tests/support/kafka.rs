@@ -1,0 +1,100 @@
+//! Kafka as the tests use it, apart from the binary: a plain reader and a plain producer.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// One record as it lies in the topic.
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+    pub(crate) timestamp_millis: Option<i64>,
+    pub(crate) value: Option<Vec<u8>>,
+}
+
+fn client(brokers: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", brokers);
+    config
+}
+
+/// Reads the whole topic, each partition in order.
+pub(crate) fn read(brokers: &str, topic: &str) -> Vec<Record> {
+    let consumer: BaseConsumer = client(brokers)
+        .set("group.id", "reader")
+        .set("enable.auto.commit", "false")
+        .create()
+        .unwrap();
+    let metadata = consumer.fetch_metadata(Some(topic), LIMIT).unwrap();
+    let mut assignment = TopicPartitionList::new();
+    let mut left = 0;
+    for partition in metadata.topics()[0].partitions() {
+        let (low, high) = consumer.fetch_watermarks(topic, partition.id(), LIMIT).unwrap();
+        left += high - low;
+        assignment.add_partition_offset(topic, partition.id(), Offset::Beginning).unwrap();
+    }
+    consumer.assign(&assignment).unwrap();
+    let deadline = Instant::now() + LIMIT;
+    let mut records = Vec::new();
+    while left > 0 {
+        assert!(Instant::now() < deadline, "{left} records of {topic} do not come");
+        let Some(message) = consumer.poll(Duration::from_millis(100)) else { continue };
+        let message = message.unwrap();
+        records.push(Record {
+            partition: message.partition(),
+            offset: message.offset(),
+            timestamp_millis: message.timestamp().to_millis(),
+            value: message.payload().map(<[u8]>::to_vec),
+        });
+        left -= 1;
+    }
+    records.sort_by_key(|record| (record.partition, record.offset));
+    records
+}
+
+/// Creates a topic that takes records of up to 10 MB.
+pub(crate) fn create(brokers: &str, topic: &str, partitions: i32) {
+    let admin: AdminClient<DefaultClientContext> = client(brokers).create().unwrap();
+    let topic = NewTopic::new(topic, partitions, TopicReplication::Fixed(1))
+        .set("max.message.bytes", "10485760");
+    let options = AdminOptions::new().operation_timeout(Some(LIMIT));
+    let answers = futures::executor::block_on(admin.create_topics([&topic], &options)).unwrap();
+    answers[0].as_ref().unwrap();
+}
+
+/// Deletes a topic, if it is there.
+pub(crate) fn delete(brokers: &str, topic: &str) {
+    let Ok(admin) = client(brokers).create::<AdminClient<DefaultClientContext>>() else { return };
+    let options = AdminOptions::new().operation_timeout(Some(LIMIT));
+    let deleting = admin.delete_topics(&[topic], &options);
+    drop(futures::executor::block_on(deleting));
+}
+
+/// Sends values to one partition, in order, each with a Kafka timestamp if one is given.
+pub(crate) fn send(
+    brokers: &str,
+    topic: &str,
+    partition: i32,
+    records: &[(Option<&[u8]>, Option<i64>)],
+) {
+    let producer: BaseProducer = client(brokers)
+        .set("enable.idempotence", "true")
+        .set("message.max.bytes", "10485760")
+        .create()
+        .unwrap();
+    for (value, timestamp) in records {
+        let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic).partition(partition);
+        record.payload = *value;
+        record.timestamp = *timestamp;
+        producer.send(record).map_err(|(error, _)| error).unwrap();
+        producer.poll(Duration::ZERO);
+    }
+    producer.flush(LIMIT).unwrap();
+}

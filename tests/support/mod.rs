@@ -1,0 +1,36 @@
+//! What the tests share: services, a bench of their own each, the binary, an independent model.
+
+pub(crate) mod bench;
+pub(crate) mod expected;
+pub(crate) mod kafka;
+pub(crate) mod model;
+pub(crate) mod process;
+pub(crate) mod proxy;
+pub(crate) mod random;
+pub(crate) mod scratch;
+
+pub(crate) use bench::Bench;
+pub(crate) use model::{Counts, Key, Model};
+
+use std::path::PathBuf;
+
+/// Whether missing services or data are a failure.
+pub(crate) fn in_ci() -> bool {
+    std::env::var_os("CI").is_some_and(|value| value == "true")
+}
+
+/// Says why a test does nothing, or fails it in CI.
+pub(crate) fn skip(reason: &str) {
+    assert!(!in_ci(), "{reason}");
+    eprintln!("skipped: {reason}");
+}
+
+/// A file of the real access logs, which live beside the repository.
+pub(crate) fn data(name: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data")).join(name);
+    if path.exists() {
+        return Some(path);
+    }
+    skip(&format!("../shared/data/{name} is not beside the repository"));
+    None
+}

@@ -1,0 +1,202 @@
+//! The binary as a process: started, waited for with a deadline, killed when a test is done with it.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// Longest that any command may take here.
+const LIMIT: Duration = Duration::from_secs(120);
+const POLL: Duration = Duration::from_millis(5);
+
+/// A command line about to be run.
+pub(crate) struct Hitstream {
+    command: Command,
+    stdin: Option<Vec<u8>>,
+}
+
+/// A process that runs; killed when it is dropped.
+pub(crate) struct Running {
+    child: Child,
+    stdout: Captured,
+    stderr: Captured,
+}
+
+/// How a process ended.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    /// `None` after a signal.
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Hitstream {
+    pub(crate) fn new(arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hitstream"));
+        command.args(arguments).env_clear();
+        for name in ["PATH", "HOME", "TMPDIR"] {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        Self { command, stdin: None }
+    }
+
+    pub(crate) fn env(&mut self, name: &str, value: &str) -> &mut Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Gives it something to read.
+    pub(crate) fn stdin(&mut self, input: &[u8]) -> &mut Self {
+        self.stdin = Some(input.to_vec());
+        self
+    }
+
+    /// Starts it.
+    pub(crate) fn start(&mut self) -> Running {
+        let (stdout, stderr) = (Captured::new(), Captured::new());
+        self.command.stdout(stdout.writer()).stderr(stderr.writer());
+        match &self.stdin {
+            None => self.command.stdin(Stdio::null()),
+            Some(input) => {
+                use std::io::Write;
+                let mut file = Captured::new();
+                file.0.write_all(input).unwrap();
+                file.0.rewind().unwrap();
+                self.command.stdin(Stdio::from(file.0))
+            }
+        };
+        let child = self.command.spawn().unwrap();
+        Running { child, stdout, stderr }
+    }
+
+    /// Runs it to its end.
+    pub(crate) fn finish(&mut self) -> Finished {
+        self.start().finish()
+    }
+}
+
+impl Running {
+    /// Waits for its end, at most [`LIMIT`].
+    pub(crate) fn finish(mut self) -> Finished {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return self.finished(status);
+            }
+            if Instant::now() > deadline {
+                self.child.kill().unwrap();
+                let status = self.child.wait().unwrap();
+                panic!("still running after {LIMIT:?}: {}", self.finished(status));
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+
+    /// Kills it with SIGKILL after it has run for `span`, in which it must not end by itself.
+    pub(crate) fn kill_after(mut self, span: Duration) -> Finished {
+        self.run_for(span);
+        self.kill()
+    }
+
+    /// Lets it run for `span`, in which it must not end by itself.
+    pub(crate) fn run_for(&mut self, span: Duration) {
+        let moment = Instant::now() + span;
+        while Instant::now() < moment {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("ended by itself: {}", self.finished(status));
+            }
+            std::thread::sleep(POLL.min(moment.saturating_duration_since(Instant::now())));
+        }
+    }
+
+    /// Kills it with SIGKILL and waits until it is gone.
+    pub(crate) fn kill(mut self) -> Finished {
+        self.child.kill().unwrap();
+        let status = self.child.wait().unwrap();
+        self.finished(status)
+    }
+
+    /// Sends a signal by its name, such as `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
+        assert!(sent.unwrap().success(), "SIG{name} could not be sent");
+    }
+
+    /// What it has said on standard error so far.
+    pub(crate) fn stderr(&mut self) -> String {
+        self.stderr.text()
+    }
+
+    /// Whether it still runs.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    fn finished(&mut self, status: ExitStatus) -> Finished {
+        Finished { code: status.code(), stdout: self.stdout.text(), stderr: self.stderr.text() }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail where it has ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+impl Finished {
+    /// The JSON on standard output.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self}"))
+    }
+}
+
+impl fmt::Display for Finished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { code, stdout, stderr } = self;
+        write!(f, "exit code {code:?}\n--- stdout\n{stdout}\n--- stderr\n{stderr}")
+    }
+}
+
+/// Output in a file without a name: a pipe that nobody reads would stop the process.
+struct Captured(File);
+
+impl Captured {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path: PathBuf =
+            std::env::temp_dir().join(format!("hitstream-test-{}-{number}", std::process::id()));
+        let file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        Self(file)
+    }
+
+    fn writer(&self) -> Stdio {
+        Stdio::from(self.0.try_clone().unwrap())
+    }
+
+    fn text(&mut self) -> String {
+        // The process writes through a descriptor that shares this one's position: leave it at the end.
+        let mut bytes = Vec::new();
+        self.0.seek(SeekFrom::Start(0)).unwrap();
+        self.0.read_to_end(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+/// Waits until `holds`, at most for `limit`; fails with `what` otherwise.
+pub(crate) fn wait_until(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + limit;
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}: not within {limit:?}");
+        std::thread::sleep(POLL);
+    }
+}
