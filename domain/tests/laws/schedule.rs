@@ -61,15 +61,9 @@ pub(crate) fn case() -> impl Strategy<Value = Case> {
     let shards = prop::collection::vec(1..=3_usize, 1..=3);
     let owners = prop::collection::vec(0..3_usize, 4);
     let steps = prop::collection::vec(step(), 0..100);
-    (topic::rules(), shards, owners, steps).prop_flat_map(|(rules, shards, owners, steps)| {
-        topic::topic(rules.skew).prop_map(move |topic| Case {
-            rules,
-            topic,
-            shards: shards.clone(),
-            owners: owners.clone(),
-            steps: steps.clone(),
-        })
-    })
+    (topic::rules_and_topic(), shards, owners, steps).prop_map(
+        |((rules, topic), shards, owners, steps)| Case { rules, topic, shards, owners, steps },
+    )
 }
 
 fn step() -> impl Strategy<Value = Step> {
