@@ -51,12 +51,12 @@ pub struct RecordBatch {
 /// Orders a consumer to end its epoch here. `GroupMember` → `PartitionConsumer`.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
-pub struct CutEpoch(pub Cut);
-
-/// Tells a consumer that its partition is let go. `GroupMember` → `PartitionConsumer`.
-#[derive(Clone, Copy, Debug, Message)]
-#[rtype(result = "()")]
-pub struct Retire;
+pub struct CutEpoch {
+    /// The cut.
+    pub cut: Cut,
+    /// Whether the partition is let go after this epoch: what still comes belongs to its next owner.
+    pub is_last: bool,
+}
 
 /// Hits of one partition to be enriched and stored. `PartitionConsumer` → `Enricher`, by IP.
 #[derive(Debug, Message)]

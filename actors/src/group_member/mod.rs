@@ -25,7 +25,7 @@ use crate::intake::Intake;
 use crate::link::{DeathWatch, Link, Obituary};
 use crate::messages::{
     Cut, CutEpoch, Drain, EndReason, EpochCommitted, Fatal, GenerationEnded, ReadUntil,
-    RecordBatch, Retire, SourceEvent,
+    RecordBatch, SourceEvent,
 };
 use crate::refuse::RefuseList;
 use crate::settings::{OnDataLoss, Settings};
@@ -48,9 +48,10 @@ pub struct GroupMember {
     cutter: Cutter,
     since_cut: Duration,
     consumers: BTreeMap<PartitionId, Link<PartitionConsumer>>,
-    /// Partitions to be let go, and the epoch that must be committed before.
+    /// Partitions to be let go, whose last epoch is still accumulating.
     leaving: BTreeSet<PartitionId>,
-    let_go_after: Option<u64>,
+    /// Those whose last epoch is on its way; they are let go when it is committed.
+    letting_go: Option<(u64, BTreeSet<PartitionId>)>,
     until: Option<Arc<Vec<(PartitionId, Offset)>>>,
     draining: bool,
 }
@@ -98,7 +99,7 @@ impl GroupMember {
             since_cut: Duration::ZERO,
             consumers: BTreeMap::new(),
             leaving: BTreeSet::new(),
-            let_go_after: None,
+            letting_go: None,
             until: None,
             draining: false,
         }
@@ -117,31 +118,25 @@ impl GroupMember {
         let Some(epoch) = self.cutter.cut() else { return };
         let cut = Cut { epoch, consumers: self.consumers.len() };
         self.since_cut = Duration::ZERO;
-        for consumer in self.consumers.values() {
-            consumer.send(CutEpoch(cut));
+        for (partition, consumer) in &self.consumers {
+            consumer.send(CutEpoch { cut, is_last: self.leaving.contains(partition) });
         }
         self.parts.intake.new_epoch();
         if !self.leaving.is_empty() {
-            self.let_go_after = Some(epoch);
+            self.letting_go = Some((epoch, std::mem::take(&mut self.leaving)));
         }
     }
 
     /// Lets go what was revoked, once the epoch that holds its last records is committed.
     fn let_go(&mut self, committed: u64) {
-        if self.let_go_after.is_none_or(|epoch| committed < epoch) {
+        let Some((_, gone)) = self.letting_go.take_if(|(last, _)| committed >= *last) else {
             return;
-        }
-        self.let_go_after = None;
-        let leaving: Vec<PartitionId> = std::mem::take(&mut self.leaving).into_iter().collect();
-        for partition in &leaving {
-            if let Some(consumer) = self.consumers.remove(partition) {
-                consumer.send(Retire);
-            }
-        }
-        if self.draining {
+        };
+        self.consumers.retain(|partition, _| !gone.contains(partition));
+        if self.draining && self.consumers.is_empty() {
             self.finish_drain();
         } else {
-            self.parts.source.release(leaving);
+            self.parts.source.release(gone.into_iter().collect());
         }
     }
 
@@ -245,6 +240,7 @@ impl GroupMember {
             shards: parts.shards.clone(),
             enrichers: parts.enrichers.clone(),
             writer: parts.writer.clone(),
+            has_ended: false,
             watch: parts.obituary.watch("PartitionConsumer"),
         };
         let at = usize::try_from(partition.0).unwrap_or(0) % parts.threads.len().max(1);

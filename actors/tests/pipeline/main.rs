@@ -6,6 +6,7 @@ mod counting;
 mod group;
 mod memory_source;
 mod memory_store;
+mod rebalance;
 mod stage;
 mod trouble;
 

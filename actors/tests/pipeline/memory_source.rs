@@ -43,6 +43,13 @@ pub(crate) struct Seen {
     /// Whether everything fed was handed out, up to the limit.
     pub(crate) is_dry: AtomicBool,
     pub(crate) has_left: AtomicBool,
+    /// Generations that attached.
+    pub(crate) generations: AtomicUsize,
+    /// Whether partitions that were let go are still delivered, and how many such orders were seen.
+    pub(crate) holds_releases: AtomicBool,
+    pub(crate) releases: AtomicUsize,
+    /// Revocations that the generation was told of.
+    pub(crate) revocations: AtomicUsize,
     /// The offset past which nothing is handed out, in any partition.
     pub(crate) limit: AtomicUsize,
     /// The record that panics the next time it is visited.
@@ -70,6 +77,10 @@ impl MemorySource {
             refused: AtomicUsize::new(0),
             is_dry: AtomicBool::new(false),
             has_left: AtomicBool::new(false),
+            generations: AtomicUsize::new(0),
+            holds_releases: AtomicBool::new(false),
+            releases: AtomicUsize::new(0),
+            revocations: AtomicUsize::new(0),
             limit: AtomicUsize::new(usize::MAX),
             trap: Mutex::new(None),
         });
@@ -80,6 +91,7 @@ impl MemorySource {
             assigned: assigned.into_iter().collect(),
             generation: None,
             revoked: Vec::new(),
+            held: Vec::new(),
         };
         std::thread::spawn(move || poller.run(&orders));
         Arc::new(Self { topic: Arc::clone(topic), orders: sender, seen })
@@ -152,6 +164,7 @@ struct Poller {
     assigned: BTreeSet<PartitionId>,
     generation: Option<Generation>,
     revoked: Vec<(BTreeSet<PartitionId>, oneshot::Sender<()>)>,
+    held: Vec<PartitionId>,
 }
 
 struct Generation {
@@ -163,6 +176,10 @@ struct Generation {
 impl Poller {
     fn run(mut self, orders: &mpsc::Receiver<Order>) {
         loop {
+            if !self.held.is_empty() && !self.seen.holds_releases.load(SeqCst) {
+                let held = std::mem::take(&mut self.held);
+                self.release(&held);
+            }
             let order = if self.deliver() {
                 orders.try_recv().map_err(|error| error == mpsc::TryRecvError::Disconnected)
             } else {
@@ -186,7 +203,8 @@ impl Poller {
         match order {
             Order::Attach { events, intake } => {
                 self.generation = Some(Generation { events, intake, feeds: BTreeMap::new() });
-                self.tell(SourceEvent::Assigned(self.assigned.iter().copied().collect()));
+                self.seen.generations.fetch_add(1, SeqCst);
+                self.given(self.assigned.iter().copied().collect());
             }
             Order::Detach => self.generation = None,
             Order::Feed(feeds) => {
@@ -195,17 +213,25 @@ impl Poller {
                     feeds.into_iter().filter(|feed| self.assigned.contains(&feed.partition));
                 generation.feeds.extend(known.map(|feed| (feed.partition, (feed, false))));
             }
-            Order::Release(partitions) => self.release(&partitions),
+            Order::Release(partitions) if self.seen.holds_releases.load(SeqCst) => {
+                self.held.extend(partitions);
+                self.seen.releases.fetch_add(1, SeqCst);
+            }
+            Order::Release(partitions) => {
+                self.seen.releases.fetch_add(1, SeqCst);
+                self.release(&partitions);
+            }
             Order::Leave => {}
             Order::Assign(partitions) => {
                 self.assigned.extend(&partitions);
-                self.tell(SourceEvent::Assigned(partitions));
+                self.given(partitions);
             }
             Order::Revoke(partitions, released) => {
                 self.assigned.retain(|partition| !partitions.contains(partition));
                 self.revoked.push((partitions.iter().copied().collect(), released));
                 if self.generation.is_some() {
                     self.tell(SourceEvent::Revoked(partitions));
+                    self.seen.revocations.fetch_add(1, SeqCst);
                 } else {
                     self.release(&partitions);
                 }
@@ -213,6 +239,12 @@ impl Poller {
             Order::Lose(partitions) => {
                 self.assigned.retain(|partition| !partitions.contains(partition));
             }
+        }
+    }
+
+    fn given(&self, partitions: Vec<PartitionId>) {
+        if !partitions.is_empty() {
+            self.tell(SourceEvent::Assigned(partitions));
         }
     }
 

@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 
 use crate::memory_source::{MemorySource, Topic};
 use crate::memory_store::{MemoryStore, Tables};
-use crate::model::{self, Record, Rules, outcome, total};
+use crate::model::{self, Hit, Record, Rules, outcome, total};
 
 /// How long anything here may take.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -76,6 +76,12 @@ impl Stage {
         };
         let (tell, outcome) = oneshot::channel();
         Running { supervisor: PipelineSupervisor::new(blueprint, tell).start(), outcome }
+    }
+
+    /// How far a partition is committed.
+    pub(crate) fn committed(&self, partition: i32) -> i64 {
+        let progress = self.store.tables().progress;
+        progress.get(&PartitionId(partition)).map_or(0, |(row, _)| row.next_offset.0)
     }
 
     /// Runs a pipeline to its end.
@@ -143,6 +149,20 @@ impl Running {
     pub(crate) async fn end(self) -> Result<(), Fatal> {
         tokio::time::timeout(DEADLINE, self.outcome).await.unwrap().unwrap()
     }
+}
+
+/// A hit that is on time, with so many bytes beside what is counted.
+pub(crate) fn hit(extra: usize) -> Record {
+    let time = 1_700_000_000_000_000;
+    let value = format!(r#"{{"event_time":{time},"host":"a","x":"{}"}}"#, "x".repeat(extra));
+    let hit = Hit { time, host: Some("a".to_owned()), referrer: None };
+    Record { value: Some(value.into_bytes()), timestamp: None, truth: Ok(hit) }
+}
+
+/// Windows of a minute, nothing late before its end.
+pub(crate) fn minutes() -> Rules {
+    let now = hitstream_actors::clock::now().as_micros();
+    Rules { size: 60_000_000, slide: 60_000_000, delay: 0, skew: 1_000_000, now }
 }
 
 /// Waits for a condition of another thread's making.

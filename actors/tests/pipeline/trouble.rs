@@ -8,8 +8,8 @@ use hitstream_domain::progress::{Offset, PartitionId};
 use hitstream_domain::reject::RejectReason;
 
 use crate::memory_store::Refusals;
-use crate::model::{Hit, Record, Rules, outcome};
-use crate::stage::{Stage, until};
+use crate::model::{Hit, Record, outcome};
+use crate::stage::{Stage, hit, minutes, until};
 
 /// The truth about a topic of which some hits are refused; those ahead of their time are rejected as that.
 fn with_refused(stage: &Stage, refused: impl Fn((i32, i64), &Hit) -> bool) -> Vec<Vec<Record>> {
@@ -84,14 +84,8 @@ async fn intake_stays_bounded_while_the_store_does_not_answer() {
     const EVENTS: usize = 500;
     const BATCH: usize = 10;
     const BYTES: usize = 100_000;
-    let now = hitstream_actors::clock::now().as_micros();
-    let rules = Rules { size: 60_000_000, slide: 60_000_000, delay: 0, skew: 1_000_000, now };
-    let time = 1_700_000_000_000_000;
     // Large values, so that what may lie undecoded is few of them.
-    let value = format!(r#"{{"event_time":{time},"host":"a","x":"{}"}}"#, "x".repeat(BYTES));
-    let hit = Hit { time, host: Some("a".to_owned()), referrer: None };
-    let record = Record { value: Some(value.into_bytes()), timestamp: None, truth: Ok(hit) };
-    let mut stage = Stage::with_topic(rules, vec![vec![record; 3_000]; 2]);
+    let mut stage = Stage::with_topic(minutes(), vec![vec![hit(BYTES); 3_000]; 2]);
     stage.settings.flush.max_events = EVENTS;
     stage.store.gate.send_replace(false);
     let source = stage.source(BATCH);
