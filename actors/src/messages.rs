@@ -8,6 +8,7 @@ use hitstream_domain::progress::{Ledger, Offset, PartitionId};
 use hitstream_domain::rollup::Delta;
 use hitstream_domain::time::EventTime;
 
+use crate::intake::Credit;
 use crate::packed::{FrozenRows, PackedRows};
 use crate::refuse::RefuseList;
 use crate::source::{Records, SourceError};
@@ -42,8 +43,8 @@ pub enum SourceEvent {
 pub struct RecordBatch {
     /// The records.
     pub records: Box<dyn Records>,
-    /// Their bytes, as counted against the intake.
-    pub bytes: usize,
+    /// What they took of the intake, until they are dropped.
+    pub credit: Credit,
     /// The broker's word that the partition ended here: everything before this offset was delivered.
     pub end: Option<Offset>,
 }

@@ -63,7 +63,7 @@ impl Handler<RecordBatch> for PartitionConsumer {
             self.fold.ended_at(end);
         }
         let grown = self.fold.bytes().saturating_sub(bytes);
-        self.intake.decoded(batch.bytes, events, self.fold.keys().saturating_sub(keys), grown);
+        self.intake.decoded(events, self.fold.keys().saturating_sub(keys), grown);
         for (enricher, events) in self.enrichers.iter().zip(self.fold.take_events()) {
             if !events.is_empty() {
                 enricher.send(EventBatch { epoch: self.epoch, events });

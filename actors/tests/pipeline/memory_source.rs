@@ -296,8 +296,8 @@ impl Poller {
             self.seen.records.fetch_add(to - from, SeqCst);
             self.seen.bytes.fetch_add(bytes, SeqCst);
             let end = has_ended.then_some(feed.from);
-            intake.sent(bytes);
-            (feed.sink)(RecordBatch { records: Box::new(records), bytes, end });
+            let credit = intake.lend(bytes);
+            (feed.sink)(RecordBatch { records: Box::new(records), credit, end });
             any = true;
         }
         self.seen.is_dry.store(!any && !feeds.is_empty(), SeqCst);

@@ -87,3 +87,30 @@ async fn shutdown_while_a_partition_is_let_go_commits_the_others() {
     running.end().await.unwrap();
     assert_eq!((stage.committed(0), stage.committed(1)), (2, 4));
 }
+
+#[actix::test]
+async fn delivery_to_a_partition_let_go_harms_nothing_and_takes_no_credit() {
+    // The large value is all that may lie undecoded.
+    let topic = vec![vec![hit(0), hit(9 << 20)], vec![hit(0), hit(0)]];
+    let mut stage = Stage::with_topic(minutes(), topic);
+    stage.settings.until_end = false;
+    let (first, second) = (stage.source(1), MemorySource::join(&stage.topic, Vec::new(), 1));
+    first.seen.limit.store(1, SeqCst);
+    first.seen.holds_releases.store(true, SeqCst);
+    let running = [stage.start(&first), stage.start(&second)];
+    until(|| (stage.committed(0), stage.committed(1)) == (1, 1)).await;
+    let released = first.revoke(vec![PartitionId(0)]);
+    until(|| first.seen.releases.load(SeqCst) == 1).await;
+    first.seen.limit.store(usize::MAX, SeqCst);
+    until(|| stage.committed(1) == 2).await;
+    first.seen.holds_releases.store(false, SeqCst);
+    released.await.unwrap();
+    second.assign(vec![PartitionId(0)]);
+    until(|| stage.committed(0) == 2).await;
+    for running in running {
+        running.supervisor.do_send(Shutdown);
+        running.end().await.unwrap();
+    }
+    stage.check_counts();
+    assert_eq!(first.seen.generations.load(SeqCst), 1);
+}
