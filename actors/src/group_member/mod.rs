@@ -208,7 +208,10 @@ impl GroupMember {
             let from = first_offset(range, progress, self.parts.settings.kafka.on_data_loss)?;
             feeds.push(self.start_consumer(progress, incarnation, from));
         }
-        self.parts.source.feed(feeds);
+        // The group waits for an answer, also where nothing is left to read; without a question there is none.
+        if !partitions.is_empty() {
+            self.parts.source.feed(feeds);
+        }
         Ok(())
     }
 
@@ -268,6 +271,10 @@ impl Actor for GroupMember {
             }
             member.try_cut();
         });
+        if self.parts.settings.until_end {
+            // The ends to reach are known at once, also to a member that is never given a partition.
+            self.take_up(Vec::new(), ctx);
+        }
         if let Some(patience) = self.parts.settings.patience {
             self.watch_brokers(patience, ctx);
         }

@@ -71,3 +71,12 @@ async fn shutdown_does_not_wait_for_a_store_that_does_not_answer() {
     running.end().await.unwrap();
     assert!(stage.store.tables().progress.values().all(|(row, _)| row.next_offset.0 == 0));
 }
+
+#[actix::test]
+async fn member_without_partitions_ends_when_the_others_have_read_all() {
+    let stage = Stage::new(180);
+    let second = stage.start(&MemorySource::join(&stage.topic, Vec::new(), 2));
+    stage.run(&stage.source(4)).await;
+    second.end().await.unwrap();
+    stage.check();
+}
