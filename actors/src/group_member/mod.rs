@@ -54,6 +54,7 @@ pub struct GroupMember {
     letting_go: Option<(u64, BTreeSet<PartitionId>)>,
     until: Option<Arc<Vec<(PartitionId, Offset)>>>,
     draining: bool,
+    has_left: bool,
 }
 
 /// What a [`GroupMember`] is made of.
@@ -102,6 +103,7 @@ impl GroupMember {
             letting_go: None,
             until: None,
             draining: false,
+            has_left: false,
         }
     }
 
@@ -161,8 +163,8 @@ impl GroupMember {
     }
 
     fn finish_drain(&mut self) {
-        if self.draining && self.consumers.is_empty() {
-            self.draining = false;
+        if self.draining && self.consumers.is_empty() && !self.has_left {
+            self.has_left = true;
             self.parts.source.leave();
         }
     }
@@ -286,6 +288,8 @@ impl Handler<SourceEvent> for GroupMember {
 
     fn handle(&mut self, event: SourceEvent, ctx: &mut Self::Context) {
         match event {
+            // What is given to a member about to leave goes to another; but the group waits for an answer.
+            SourceEvent::Assigned(_) if self.draining => self.parts.source.feed(Vec::new()),
             SourceEvent::Assigned(partitions) => self.take_up(partitions, ctx),
             SourceEvent::Revoked(partitions) => {
                 let (ours, others): (Vec<_>, Vec<_>) = partitions

@@ -48,7 +48,8 @@ pub(crate) struct Seen {
     /// Whether partitions that were let go are still delivered, and how many such orders were seen.
     pub(crate) holds_releases: AtomicBool,
     pub(crate) releases: AtomicUsize,
-    /// Revocations that the generation was told of.
+    /// Assignments and revocations that the generation was told of.
+    pub(crate) assignments: AtomicUsize,
     pub(crate) revocations: AtomicUsize,
     /// The offset past which nothing is handed out, in any partition.
     pub(crate) limit: AtomicUsize,
@@ -80,6 +81,7 @@ impl MemorySource {
             generations: AtomicUsize::new(0),
             holds_releases: AtomicBool::new(false),
             releases: AtomicUsize::new(0),
+            assignments: AtomicUsize::new(0),
             revocations: AtomicUsize::new(0),
             limit: AtomicUsize::new(usize::MAX),
             trap: Mutex::new(None),
@@ -245,6 +247,7 @@ impl Poller {
     fn given(&self, partitions: Vec<PartitionId>) {
         if !partitions.is_empty() {
             self.tell(SourceEvent::Assigned(partitions));
+            self.seen.assignments.fetch_add(1, SeqCst);
         }
     }
 

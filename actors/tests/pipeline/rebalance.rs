@@ -89,6 +89,22 @@ async fn shutdown_while_a_partition_is_let_go_commits_the_others() {
 }
 
 #[actix::test]
+async fn partition_assigned_during_shutdown_is_left_alone() {
+    let stage = stage();
+    let source = MemorySource::join(&stage.topic, vec![PartitionId(0)], 1);
+    let running = stage.start(&source);
+    half_read(&stage, &source).await;
+    running.supervisor.do_send(Shutdown);
+    until(|| stage.store.tries.load(SeqCst) == 1).await;
+    source.assign(vec![PartitionId(1)]);
+    until(|| source.seen.assignments.load(SeqCst) == 2).await;
+    stage.store.gate.send_replace(true);
+    running.end().await.unwrap();
+    assert!(source.seen.has_left.load(SeqCst));
+    assert_eq!((stage.committed(0), stage.committed(1)), (2, 0));
+}
+
+#[actix::test]
 async fn delivery_to_a_partition_let_go_harms_nothing_and_takes_no_credit() {
     // The large value is all that may lie undecoded.
     let topic = vec![vec![hit(0), hit(9 << 20)], vec![hit(0), hit(0)]];
