@@ -120,10 +120,11 @@ impl GroupMember {
         let Some(epoch) = self.cutter.cut() else { return };
         let cut = Cut { epoch, consumers: self.consumers.len() };
         self.since_cut = Duration::ZERO;
+        // First the account, then the cut: what is decoded in between counts for the new epoch, never for none.
+        self.parts.intake.new_epoch();
         for (partition, consumer) in &self.consumers {
             consumer.send(CutEpoch { cut, is_last: self.leaving.contains(partition) });
         }
-        self.parts.intake.new_epoch();
         if !self.leaving.is_empty() {
             self.letting_go = Some((epoch, std::mem::take(&mut self.leaving)));
         }
