@@ -1,6 +1,11 @@
 //! The real graph of actors between a source and a store in memory.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests and their helpers may")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests and their helpers may"
+)]
 
 mod counting;
 mod group;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -30,6 +30,8 @@ pub(crate) enum Fault {
     After,
     /// Another owner was there.
     Fenced,
+    /// A defect: the actor that asked dies.
+    Panic,
 }
 
 /// What the tables do not take.
@@ -64,6 +66,8 @@ pub(crate) struct MemoryStore {
     /// What happens to the next tries; afterwards all is well.
     pub(crate) faults: Mutex<VecDeque<Option<Fault>>>,
     pub(crate) refusals: Refusals,
+    /// Whether the next survey is a defect, so that the actor that asked dies.
+    pub(crate) survey_panics: AtomicBool,
     /// Commits wait while this is false.
     pub(crate) gate: watch::Sender<bool>,
     /// Tries to commit.
@@ -86,6 +90,7 @@ impl MemoryStore {
             tables: Mutex::new(tables),
             faults: Mutex::default(),
             refusals: Refusals::default(),
+            survey_panics: AtomicBool::new(false),
             gate: watch::Sender::new(true),
             tries: AtomicUsize::new(0),
         }
@@ -104,6 +109,7 @@ impl MemoryStore {
         match fault {
             Some(Fault::Before) => return Err(StoreError::Unavailable("as ordered".to_owned())),
             Some(Fault::Fenced) => return Err(StoreError::Fenced("as ordered".to_owned())),
+            Some(Fault::Panic) => panic!("the writer dies, as ordered"),
             Some(Fault::After) | None => {}
         }
         let ledger = self.tables.lock().unwrap().commit(epoch, &self.rules)?;
@@ -172,7 +178,11 @@ impl Store for MemoryStore {
     }
 
     fn survey(&self) -> BoxFuture<'_, Result<Survey, StoreError>> {
-        async { Ok(self.tables.lock().unwrap().survey()) }.boxed()
+        async {
+            assert!(!self.survey_panics.swap(false, SeqCst), "the finalizer dies, as ordered");
+            Ok(self.tables.lock().unwrap().survey())
+        }
+        .boxed()
     }
 
     fn advance(&self, claims: Claims) -> BoxFuture<'_, Result<EventTime, StoreError>> {

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use hitstream_domain::progress::{Offset, PartitionId};
 use hitstream_domain::reject::RejectReason;
 
-use crate::memory_store::Refusals;
+use crate::memory_store::{Fault, Refusals};
 use crate::model::{Hit, Record, outcome};
 use crate::stage::{Stage, hit, minutes, until};
 
@@ -77,6 +77,23 @@ async fn generation_whose_actor_panics_is_followed_by_one_that_counts_right() {
         stage.check();
     };
     futures::future::join_all((100..106).map(run)).await;
+}
+
+#[actix::test]
+async fn no_actor_dies_unnoticed() {
+    let run = |writer: bool| async move {
+        let stage = Stage::new(110);
+        let source = stage.source(3);
+        if writer {
+            stage.store.faults.lock().unwrap().push_back(Some(Fault::Panic));
+        } else {
+            stage.store.survey_panics.store(true, SeqCst);
+        }
+        stage.run(&source).await;
+        assert_eq!(source.seen.generations.load(SeqCst), 2);
+        stage.check();
+    };
+    futures::future::join(run(true), run(false)).await;
 }
 
 #[actix::test]
