@@ -1,5 +1,6 @@
 //! Credit: what the pipeline may still take in. All memory between Kafka and PostgreSQL is bounded here.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use crate::settings::FlushLimits;
@@ -19,6 +20,19 @@ pub struct Intake {
     events: AtomicUsize,
     bytes: AtomicUsize,
     closed: AtomicBool,
+}
+
+/// Bytes of one batch on its way to a consumer: given back when the batch is dropped, whether it was decoded or not.
+#[derive(Debug)]
+pub struct Credit {
+    intake: Arc<Intake>,
+    bytes: usize,
+}
+
+impl Drop for Credit {
+    fn drop(&mut self) {
+        self.intake.undecoded_bytes.fetch_sub(self.bytes, Relaxed);
+    }
 }
 
 impl Intake {
@@ -49,13 +63,13 @@ impl Intake {
     }
 
     /// Records leave the source.
-    pub fn sent(&self, bytes: usize) {
+    pub fn lend(self: &Arc<Self>, bytes: usize) -> Credit {
         self.undecoded_bytes.fetch_add(bytes, Relaxed);
+        Credit { intake: Arc::clone(self), bytes }
     }
 
     /// Records were decoded and belong to the accumulating epoch; `bytes` is what it grew by.
-    pub fn decoded(&self, sent_bytes: usize, events: usize, keys: usize, bytes: usize) {
-        self.undecoded_bytes.fetch_sub(sent_bytes, Relaxed);
+    pub fn decoded(&self, events: usize, keys: usize, bytes: usize) {
         self.events.fetch_add(events, Relaxed);
         self.keys.fetch_add(keys, Relaxed);
         self.bytes.fetch_add(bytes, Relaxed);
@@ -88,13 +102,14 @@ mod tests {
             max_events: 100,
             max_bytes: 1000,
         };
-        let intake = Intake::new(limits);
-        intake.sent(50);
-        intake.decoded(50, 1, 10, 1);
+        let intake = Arc::new(Intake::new(limits));
+        intake.decoded(1, 10, 1);
         assert!(intake.is_full() && !intake.is_open());
         intake.new_epoch();
         assert!(intake.is_open());
-        intake.sent(MAX_UNDECODED_BYTES);
+        let credit = intake.lend(MAX_UNDECODED_BYTES);
         assert!(!intake.is_open() && !intake.is_full());
+        drop(credit);
+        assert!(intake.is_open());
     }
 }

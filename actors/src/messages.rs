@@ -8,6 +8,7 @@ use hitstream_domain::progress::{Ledger, Offset, PartitionId};
 use hitstream_domain::rollup::Delta;
 use hitstream_domain::time::EventTime;
 
+use crate::intake::Credit;
 use crate::packed::{FrozenRows, PackedRows};
 use crate::refuse::RefuseList;
 use crate::source::{Records, SourceError};
@@ -42,8 +43,8 @@ pub enum SourceEvent {
 pub struct RecordBatch {
     /// The records.
     pub records: Box<dyn Records>,
-    /// Their bytes, as counted against the intake.
-    pub bytes: usize,
+    /// What they took of the intake, until they are dropped.
+    pub credit: Credit,
     /// The broker's word that the partition ended here: everything before this offset was delivered.
     pub end: Option<Offset>,
 }
@@ -51,12 +52,12 @@ pub struct RecordBatch {
 /// Orders a consumer to end its epoch here. `GroupMember` → `PartitionConsumer`.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
-pub struct CutEpoch(pub Cut);
-
-/// Tells a consumer that its partition is let go. `GroupMember` → `PartitionConsumer`.
-#[derive(Clone, Copy, Debug, Message)]
-#[rtype(result = "()")]
-pub struct Retire;
+pub struct CutEpoch {
+    /// The cut.
+    pub cut: Cut,
+    /// Whether the partition is let go after this epoch: what still comes belongs to its next owner.
+    pub is_last: bool,
+}
 
 /// Hits of one partition to be enriched and stored. `PartitionConsumer` → `Enricher`, by IP.
 #[derive(Debug, Message)]

@@ -1,5 +1,6 @@
 //! The hot path allocates nothing in its steady state. In a binary of its own: the allocator counts.
 
+#![allow(clippy::unwrap_used, reason = "tests and their helpers may")]
 #![allow(
     unsafe_code,
     reason = "a global allocator is unsafe by its trait; this one only counts and passes on"
@@ -8,8 +9,13 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::hint::black_box;
+use std::time::Duration;
 
 use hitstream_domain::decode::Decoder;
+use hitstream_domain::rollup::{KeyHasher, Presum};
+use hitstream_domain::time::EventTime;
+use hitstream_domain::watermark::{TimeRules, Watermark};
+use hitstream_domain::window::WindowSpec;
 
 struct Counting;
 
@@ -96,4 +102,45 @@ fn decoding_a_million_hits_allocates_nothing() {
     let rounds = 1_000_000_usize.div_ceil(hits.len());
     assert_eq!(allocations_of(|| (0..rounds).for_each(|_| decode_all())), 0);
     assert_ne!(allocations_of(|| drop(black_box(String::from("counted")))), 0);
+}
+
+/// Everything between a record and its delta, as a `PartitionConsumer` does it.
+fn summing_a_million_hits_allocates(size: u64, slide: u64, delay: u64, shards: usize) -> u64 {
+    let rules = TimeRules {
+        window: WindowSpec::new(Duration::from_secs(size), Duration::from_secs(slide)).unwrap(),
+        delay: Duration::from_secs(delay),
+        max_future_skew: Duration::from_secs(300),
+    };
+    let now = EventTime::parse("2024-12-30").unwrap();
+    let hits = hits();
+    let mut decoder = Decoder::default();
+    let mut watermark = Watermark::new(None, rules.delay);
+    let mut sums = Presum::new(KeyHasher::default(), shards);
+    let (mut on_time, mut late) = (0, 0);
+    let mut sum_all = || {
+        for hit in &hits {
+            let event = decoder.decode(Some(hit)).unwrap();
+            rules.check_skew(event.event_time, Some(event.event_time), now).unwrap();
+            let placement = watermark.place(event.event_time, &rules.window);
+            let pairs = sums.add(event.host, event.referrer, placement);
+            on_time += pairs.on_time;
+            late += pairs.late;
+        }
+    };
+    sum_all(); // Lets the buffers grow and the keys become known.
+    let rounds = 1_000_000_usize.div_ceil(hits.len());
+    let allocations = allocations_of(|| (0..rounds).for_each(|_| sum_all()));
+    assert!(on_time > 0 && late > 0 && sums.len() > 30);
+    assert_eq!(sums.take().iter().filter(|delta| !delta.is_empty()).count(), shards);
+    allocations
+}
+
+#[test]
+fn summing_a_million_hits_of_known_keys_allocates_nothing() {
+    assert_eq!(summing_a_million_hits_allocates(60, 60, 60, 4), 0);
+}
+
+#[test]
+fn summing_a_million_hits_in_sliding_windows_allocates_nothing() {
+    assert_eq!(summing_a_million_hits_allocates(300, 120, 60, 4), 0);
 }

@@ -4,7 +4,7 @@ mod fold;
 
 use std::sync::Arc;
 
-use actix::{Actor, ActorContext, Context, Handler};
+use actix::{Actor, Context, Handler};
 use hitstream_domain::rollup::Pairs;
 
 pub use fold::{FoldSettings, PartitionFold};
@@ -13,9 +13,7 @@ use crate::clock;
 use crate::enricher::Enricher;
 use crate::intake::Intake;
 use crate::link::{DeathWatch, Link};
-use crate::messages::{
-    CutEpoch, EpochPart, EventBatch, EventsEnd, HitsPart, Part, RecordBatch, Retire,
-};
+use crate::messages::{CutEpoch, EpochPart, EventBatch, EventsEnd, HitsPart, Part, RecordBatch};
 use crate::window::WindowShard;
 use crate::writer::Writer;
 
@@ -36,6 +34,9 @@ pub struct PartitionConsumer {
     pub enrichers: Vec<Link<Enricher>>,
     /// Where the epoch's part goes.
     pub writer: Link<Writer>,
+    /// Whether the last epoch was cut. The actor ends when nobody can send to it any more: the source may go on for a
+    /// while, and must not find a closed mailbox.
+    pub has_ended: bool,
     /// Reports this actor's death.
     pub watch: DeathWatch,
 }
@@ -48,6 +49,9 @@ impl Handler<RecordBatch> for PartitionConsumer {
     type Result = ();
 
     fn handle(&mut self, batch: RecordBatch, _: &mut Self::Context) {
+        if self.has_ended {
+            return;
+        }
         let (keys, bytes) = (self.fold.keys(), self.fold.bytes());
         let now = clock::now();
         let mut events = 0;
@@ -59,7 +63,7 @@ impl Handler<RecordBatch> for PartitionConsumer {
             self.fold.ended_at(end);
         }
         let grown = self.fold.bytes().saturating_sub(bytes);
-        self.intake.decoded(batch.bytes, events, self.fold.keys().saturating_sub(keys), grown);
+        self.intake.decoded(events, self.fold.keys().saturating_sub(keys), grown);
         for (enricher, events) in self.enrichers.iter().zip(self.fold.take_events()) {
             if !events.is_empty() {
                 enricher.send(EventBatch { epoch: self.epoch, events });
@@ -71,7 +75,7 @@ impl Handler<RecordBatch> for PartitionConsumer {
 impl Handler<CutEpoch> for PartitionConsumer {
     type Result = ();
 
-    fn handle(&mut self, CutEpoch(cut): CutEpoch, _: &mut Self::Context) {
+    fn handle(&mut self, CutEpoch { cut, is_last }: CutEpoch, _: &mut Self::Context) {
         let (part, sums) = self.fold.cut();
         self.epoch = cut.epoch + 1;
         for (shard, delta) in self.shards.iter().zip(sums) {
@@ -81,15 +85,10 @@ impl Handler<CutEpoch> for PartitionConsumer {
             enricher.send(EventsEnd(cut));
         }
         self.writer.send(EpochPart { cut, part: Part::Partition(part) });
-    }
-}
-
-impl Handler<Retire> for PartitionConsumer {
-    type Result = ();
-
-    fn handle(&mut self, _: Retire, ctx: &mut Self::Context) {
-        self.watch.retire();
-        ctx.stop();
+        if is_last {
+            self.has_ended = true;
+            self.watch.retire();
+        }
     }
 }
 

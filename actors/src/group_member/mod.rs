@@ -25,7 +25,7 @@ use crate::intake::Intake;
 use crate::link::{DeathWatch, Link, Obituary};
 use crate::messages::{
     Cut, CutEpoch, Drain, EndReason, EpochCommitted, Fatal, GenerationEnded, ReadUntil,
-    RecordBatch, Retire, SourceEvent,
+    RecordBatch, SourceEvent,
 };
 use crate::refuse::RefuseList;
 use crate::settings::{OnDataLoss, Settings};
@@ -48,11 +48,13 @@ pub struct GroupMember {
     cutter: Cutter,
     since_cut: Duration,
     consumers: BTreeMap<PartitionId, Link<PartitionConsumer>>,
-    /// Partitions to be let go, and the epoch that must be committed before.
+    /// Partitions to be let go, whose last epoch is still accumulating.
     leaving: BTreeSet<PartitionId>,
-    let_go_after: Option<u64>,
+    /// Those whose last epoch is on its way; they are let go when it is committed.
+    letting_go: Option<(u64, BTreeSet<PartitionId>)>,
     until: Option<Arc<Vec<(PartitionId, Offset)>>>,
     draining: bool,
+    has_left: bool,
 }
 
 /// What a [`GroupMember`] is made of.
@@ -98,9 +100,10 @@ impl GroupMember {
             since_cut: Duration::ZERO,
             consumers: BTreeMap::new(),
             leaving: BTreeSet::new(),
-            let_go_after: None,
+            letting_go: None,
             until: None,
             draining: false,
+            has_left: false,
         }
     }
 
@@ -117,31 +120,26 @@ impl GroupMember {
         let Some(epoch) = self.cutter.cut() else { return };
         let cut = Cut { epoch, consumers: self.consumers.len() };
         self.since_cut = Duration::ZERO;
-        for consumer in self.consumers.values() {
-            consumer.send(CutEpoch(cut));
-        }
+        // First the account, then the cut: what is decoded in between counts for the new epoch, never for none.
         self.parts.intake.new_epoch();
+        for (partition, consumer) in &self.consumers {
+            consumer.send(CutEpoch { cut, is_last: self.leaving.contains(partition) });
+        }
         if !self.leaving.is_empty() {
-            self.let_go_after = Some(epoch);
+            self.letting_go = Some((epoch, std::mem::take(&mut self.leaving)));
         }
     }
 
     /// Lets go what was revoked, once the epoch that holds its last records is committed.
     fn let_go(&mut self, committed: u64) {
-        if self.let_go_after.is_none_or(|epoch| committed < epoch) {
+        let Some((_, gone)) = self.letting_go.take_if(|(last, _)| committed >= *last) else {
             return;
-        }
-        self.let_go_after = None;
-        let leaving: Vec<PartitionId> = std::mem::take(&mut self.leaving).into_iter().collect();
-        for partition in &leaving {
-            if let Some(consumer) = self.consumers.remove(partition) {
-                consumer.send(Retire);
-            }
-        }
-        if self.draining {
+        };
+        self.consumers.retain(|partition, _| !gone.contains(partition));
+        if self.draining && self.consumers.is_empty() {
             self.finish_drain();
         } else {
-            self.parts.source.release(leaving);
+            self.parts.source.release(gone.into_iter().collect());
         }
     }
 
@@ -166,8 +164,8 @@ impl GroupMember {
     }
 
     fn finish_drain(&mut self) {
-        if self.draining && self.consumers.is_empty() {
-            self.draining = false;
+        if self.draining && self.consumers.is_empty() && !self.has_left {
+            self.has_left = true;
             self.parts.source.leave();
         }
     }
@@ -213,7 +211,10 @@ impl GroupMember {
             let from = first_offset(range, progress, self.parts.settings.kafka.on_data_loss)?;
             feeds.push(self.start_consumer(progress, incarnation, from));
         }
-        self.parts.source.feed(feeds);
+        // The group waits for an answer, also where nothing is left to read; without a question there is none.
+        if !partitions.is_empty() {
+            self.parts.source.feed(feeds);
+        }
         Ok(())
     }
 
@@ -245,6 +246,7 @@ impl GroupMember {
             shards: parts.shards.clone(),
             enrichers: parts.enrichers.clone(),
             writer: parts.writer.clone(),
+            has_ended: false,
             watch: parts.obituary.watch("PartitionConsumer"),
         };
         let at = usize::try_from(partition.0).unwrap_or(0) % parts.threads.len().max(1);
@@ -272,6 +274,10 @@ impl Actor for GroupMember {
             }
             member.try_cut();
         });
+        if self.parts.settings.until_end {
+            // The ends to reach are known at once, also to a member that is never given a partition.
+            self.take_up(Vec::new(), ctx);
+        }
         if let Some(patience) = self.parts.settings.patience {
             self.watch_brokers(patience, ctx);
         }
@@ -283,6 +289,8 @@ impl Handler<SourceEvent> for GroupMember {
 
     fn handle(&mut self, event: SourceEvent, ctx: &mut Self::Context) {
         match event {
+            // What is given to a member about to leave goes to another; but the group waits for an answer.
+            SourceEvent::Assigned(_) if self.draining => self.parts.source.feed(Vec::new()),
             SourceEvent::Assigned(partitions) => self.take_up(partitions, ctx),
             SourceEvent::Revoked(partitions) => {
                 let (ours, others): (Vec<_>, Vec<_>) = partitions

@@ -236,9 +236,8 @@ impl Poller {
                     messages: share.messages,
                     _consumer: Arc::clone(&self.consumer),
                 };
-                let bytes = records.bytes();
-                generation.intake.sent(bytes);
-                sink(RecordBatch { records: Box::new(records), bytes, end: share.end });
+                let credit = generation.intake.lend(records.bytes());
+                sink(RecordBatch { records: Box::new(records), credit, end: share.end });
             }
         }
     }
