@@ -12,6 +12,9 @@
     reason = "a test fails by panicking, in its support as well"
 )]
 
+mod bad_input;
 mod crash;
+mod import;
+mod refused;
 mod spark;
 mod support;

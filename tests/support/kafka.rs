@@ -40,6 +40,9 @@ pub(crate) fn read(brokers: &str, topic: &str) -> Vec<Record> {
         left += high - low;
         assignment.add_partition_offset(topic, partition.id(), Offset::Beginning).unwrap();
     }
+    if left == 0 {
+        return Vec::new(); // a consumer that is closed before its first fetch takes a minute
+    }
     consumer.assign(&assignment).unwrap();
     let deadline = Instant::now() + LIMIT;
     let mut records = Vec::new();

@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod expected;
+pub(crate) mod hit;
 pub(crate) mod kafka;
 pub(crate) mod model;
 pub(crate) mod process;
@@ -10,7 +11,7 @@ pub(crate) mod random;
 pub(crate) mod scratch;
 
 pub(crate) use bench::Bench;
-pub(crate) use model::{Counts, Key, Model};
+pub(crate) use model::{Counts, Key};
 
 use std::path::PathBuf;
 
