@@ -18,3 +18,4 @@ mod import;
 mod refused;
 mod spark;
 mod support;
+mod tables;
