@@ -15,7 +15,9 @@
 mod bad_input;
 mod crash;
 mod import;
+mod reach;
 mod refused;
+mod settings;
 mod spark;
 mod support;
 mod tables;
