@@ -12,6 +12,7 @@
     reason = "a test fails by panicking, in its support as well"
 )]
 
+mod audit;
 mod bad_input;
 mod crash;
 mod import;
