@@ -14,7 +14,9 @@
 
 mod audit;
 mod bad_input;
+mod command_line;
 mod crash;
+mod generate;
 mod import;
 mod reach;
 mod refused;
