@@ -251,3 +251,32 @@ fn nothing_is_lost_where_not_even_rejected_records_are_taken() {
     assert_eq!(running.finish().code, Some(0));
     bench.clean_audit();
 }
+
+#[test]
+fn window_that_the_final_table_refuses_stays_open_and_holds_up_no_other() {
+    let ddl = "CREATE INDEX long ON aggregated_web_traffic (host)";
+    let Some(mut bench) = prepared(Bench::new("refused_move"), ddl) else { return };
+    let hit = |minute: i64, host: &str| Hit::at(minute * 60).host(host).record();
+    let long = noise(20_000, 1);
+    for partition in 0..PARTITIONS {
+        let hits = [hit(0, "h"), hit(5, &long), hit(10, "h"), hit(15, "h"), hit(60, &long)];
+        bench.send(partition, &hits);
+    }
+    let finished = bench.done(&["run", "--until-end"]);
+    assert!(finished.stderr.contains("the final tables refuse a window"), "{finished}");
+    bench.clean_audit();
+    bench.assert_equals(&bench.model(300, 300));
+    assert_eq!(bench.count("SELECT sum(num_hits)::bigint FROM aggregated_web_traffic"), 9);
+    let shown =
+        "SELECT sum(num_hits)::bigint FROM live_web_traffic WHERE is_final AND length(host) > 1000";
+    assert_eq!(bench.count(shown), 3);
+    bench.set("HITSTREAM_WATERMARK__DELAY", "2m");
+    let closing = bench.hitstream(&["migrate", "--close-open"]).finish();
+    assert_eq!(closing.code, Some(64), "{closing}");
+    assert!(closing.stderr.contains("SQLSTATE 54000"), "{closing}");
+
+    bench.set("HITSTREAM_WATERMARK__DELAY", "1m");
+    bench.sql().batch_execute("DROP INDEX long").unwrap();
+    bench.run_until_end();
+    assert_eq!(bench.count("SELECT sum(num_hits)::bigint FROM aggregated_web_traffic"), 12);
+}
