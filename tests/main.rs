@@ -12,6 +12,15 @@
     reason = "a test fails by panicking, in its support as well"
 )]
 
+mod audit;
+mod bad_input;
+mod command_line;
 mod crash;
+mod generate;
+mod import;
+mod reach;
+mod refused;
+mod settings;
 mod spark;
 mod support;
+mod tables;

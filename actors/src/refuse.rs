@@ -1,24 +1,36 @@
 //! The refuse list: what PostgreSQL would not take, so that its records are rejected when they are decoded again.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use hitstream_domain::progress::{Offset, PartitionId};
 use hitstream_domain::rollup::RowKey;
 use hitstream_domain::time::EventTime;
 
-/// Keys and offsets whose records are rejected before they touch a watermark.
+/// Keys and offsets whose records are rejected before they touch a watermark, each with PostgreSQL's words.
 ///
 /// It lives as long as the process: after a restart PostgreSQL refuses again and the list is found again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RefuseList {
     /// Windows and row keys of [`hitstream_domain::rollup::WEB_TRAFFIC`].
-    pub keys: BTreeSet<(EventTime, RowKey)>,
+    pub keys: BTreeMap<(EventTime, RowKey), Arc<str>>,
     /// Records whose row in `processed_events` was refused.
-    pub events: BTreeSet<(PartitionId, Offset)>,
-    /// Records whose row in `rejected_events` was refused: it is stored without payload and detail.
-    pub rejects: BTreeSet<(PartitionId, Offset)>,
-    /// PostgreSQL's words, for people.
+    pub events: BTreeMap<(PartitionId, Offset), Arc<str>>,
+    /// Records whose row in `rejected_events` was refused, and what is left of it.
+    pub rejects: BTreeMap<(PartitionId, Offset), Kept>,
+    /// PostgreSQL's words about one of them, for the log.
     pub said: String,
+}
+
+/// What is stored of a rejected record whose whole row was refused: less each time, until PostgreSQL takes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// The payload without the detail, which is for people only.
+    Payload,
+    /// The detail without the payload.
+    Detail,
+    /// Neither: what remains is that there was a record, and the reason.
+    Neither,
 }
 
 impl RefuseList {
@@ -27,11 +39,44 @@ impl RefuseList {
         self.keys.is_empty() && self.events.is_empty() && self.rejects.is_empty()
     }
 
-    /// Adds what was found later.
-    pub fn extend(&mut self, other: Self) {
-        self.keys.extend(other.keys);
-        self.events.extend(other.events);
-        self.rejects.extend(other.rejects);
+    /// Adds what was found later; tells whether any of it was new, so that trying again can end otherwise.
+    pub fn extend(&mut self, other: Self) -> bool {
+        let mut learnt = false;
+        for (key, said) in other.keys {
+            learnt |= self.keys.insert(key, said).is_none();
+        }
+        for (record, said) in other.events {
+            learnt |= self.events.insert(record, said).is_none();
+        }
+        for (record, kept) in other.rejects {
+            let less = match self.rejects.get(&record) {
+                None => kept,
+                Some(Kept::Payload) => Kept::Detail,
+                Some(_) => Kept::Neither,
+            };
+            learnt |= self.rejects.insert(record, less) != Some(less);
+        }
         self.said = other.said;
+        learnt
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rejected_record_is_kept_less_each_time_it_is_refused() {
+        let record = (PartitionId(0), Offset(7));
+        let again = || RefuseList {
+            rejects: BTreeMap::from([(record, Kept::Payload)]),
+            ..RefuseList::default()
+        };
+        let mut list = RefuseList::default();
+        for kept in [Kept::Payload, Kept::Detail, Kept::Neither] {
+            assert!(list.extend(again()));
+            assert_eq!(list.rejects[&record], kept);
+        }
+        assert!(!list.extend(again()), "there is nothing left to leave out");
     }
 }

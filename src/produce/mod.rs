@@ -192,6 +192,8 @@ impl Producer {
             }
             // Short slices: a failure is heard of at once, not after the limit.
             drop(self.inner.flush(left.min(Duration::from_millis(100))));
+            // With no record on its way a flush serves nothing, but a broker's complaint counts as in flight.
+            self.inner.poll(Duration::ZERO);
         }
         self.inner.poll(Duration::ZERO);
         self.check()?;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use postgres::{Client, NoTls};
 
+use super::hit::Sendable;
 use super::kafka;
 use super::model::{Counts, Key, Model};
 use super::process::{Finished, Hitstream};
@@ -30,6 +31,18 @@ pub(crate) struct Bench {
 impl Bench {
     /// A bench for the test called `name`; `None`, with a word, where no services run.
     pub(crate) fn new(name: &str) -> Option<Self> {
+        Self::create(name, "")
+    }
+
+    /// A bench whose database has another encoding than UTF-8.
+    pub(crate) fn in_encoding(name: &str, encoding: &str) -> Option<Self> {
+        Self::create(
+            name,
+            &format!(" ENCODING '{encoding}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"),
+        )
+    }
+
+    fn create(name: &str, options: &str) -> Option<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let (Ok(kafka_url), Ok(postgres_url)) =
             (std::env::var("KAFKA_URL"), std::env::var("POSTGRES_URL"))
@@ -41,7 +54,7 @@ impl Bench {
         let topic = format!("hs_{name}_{}_{number}", std::process::id());
         let bench =
             Self { database: topic.clone(), topic, kafka_url, postgres_url, settings: Vec::new() };
-        let create = format!("CREATE DATABASE {}", bench.database);
+        let create = format!("CREATE DATABASE {}{options}", bench.database);
         Client::connect(&bench.postgres_url, NoTls).unwrap().batch_execute(&create).unwrap();
         Some(bench)
     }
@@ -73,6 +86,23 @@ impl Bench {
     /// A connection to the bench's own database.
     pub(crate) fn sql(&self) -> Client {
         Client::connect(&self.database_url(), NoTls).unwrap()
+    }
+
+    /// Creates the topic, one that takes what no producer of good manners sends.
+    pub(crate) fn create_topic(&self, partitions: i32) {
+        kafka::create(&self.kafka_url, &self.topic, partitions);
+    }
+
+    /// Sends records to one partition.
+    pub(crate) fn send(&self, partition: i32, records: &[Sendable]) {
+        let records: Vec<(Option<&[u8]>, Option<i64>)> =
+            records.iter().map(|(value, timestamp)| (value.as_deref(), *timestamp)).collect();
+        kafka::send(&self.kafka_url, &self.topic, partition, &records);
+    }
+
+    /// One number from the bench's own database.
+    pub(crate) fn count(&self, query: &str) -> i64 {
+        self.sql().query_one(query, &[]).unwrap().get(0)
     }
 
     /// The binary, about to be started with this bench's settings and nothing else from the environment.

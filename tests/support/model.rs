@@ -28,8 +28,8 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    /// Counts records, given in order within each partition. Understands hits as these tests send them: texts, and times
-    /// in RFC 3339; all else counts as rejected.
+    /// Counts records, given in order within each partition. Understands hits as these tests and `generate` send them:
+    /// texts, and times in RFC 3339 or without a zone; all else counts as rejected.
     pub(crate) fn of(records: &[Record], size_secs: i64, slide_secs: i64, delay_secs: i64) -> Self {
         const SECOND: i64 = 1_000_000;
         let (size, slide, delay) = (size_secs * SECOND, slide_secs * SECOND, delay_secs * SECOND);
@@ -72,11 +72,17 @@ pub(crate) fn add(a: &Counts, b: &Counts) -> Counts {
     sum
 }
 
-fn hit(record: &Record) -> Option<(i64, Option<String>, Option<String>)> {
+/// Time in microseconds, host and referrer of a record that is a hit.
+pub(crate) fn hit(record: &Record) -> Option<(i64, Option<String>, Option<String>)> {
     let value: Value = serde_json::from_slice(record.value.as_ref()?).ok()?;
     let text = |field: &str| value.get(field).and_then(Value::as_str).map(str::to_owned);
-    let time: jiff::Timestamp = text("event_time")?.parse().ok()?;
-    let time = time.as_microsecond();
+    let time = micros(&text("event_time")?).filter(|time| *time >= 0)?;
     let ahead = time - record.timestamp_millis? * 1000;
     (ahead <= 300_000_000).then(|| (time, text("host"), text("referrer")))
+}
+
+/// A time without a zone is UTC.
+fn micros(text: &str) -> Option<i64> {
+    let time: jiff::Timestamp = text.parse().or_else(|_| format!("{text}Z").parse()).ok()?;
+    Some(time.as_microsecond())
 }

@@ -15,7 +15,7 @@ use super::book;
 use crate::enricher::{EVENT_COLUMNS, enricher_for};
 use crate::messages::PartitionPart;
 use crate::packed::{Day, PackedRows};
-use crate::refuse::RefuseList;
+use crate::refuse::{Kept, RefuseList};
 use crate::source::Record;
 
 /// Columns of `rejected_events` that are sent: topic, incarnation, partition, offset, reason, detail, payload,
@@ -175,12 +175,10 @@ impl PartitionFold {
             encode_key([event.host, event.referrer], &mut key);
             let row_key: RowKey = row_key(&key);
             let mut windows = self.settings.rules.window.windows_of(event.event_time);
-            windows.any(|window| refuse.keys.contains(&(window.start, row_key)))
+            windows.find_map(|window| refuse.keys.get(&(window.start, row_key)))
         };
-        if refuse.events.contains(&(self.partition, offset)) || refused_key() {
-            return Err(Reject::new(RejectReason::Refused, refuse.said.clone()));
-        }
-        Ok(())
+        let said = refuse.events.get(&(self.partition, offset)).or_else(refused_key);
+        said.map_or(Ok(()), |said| Err(Reject::new(RejectReason::Refused, said.to_string())))
     }
 
     fn store(&mut self, event: &Event<'_>, record: Record<'_>) {
@@ -212,8 +210,13 @@ impl PartitionFold {
 
     fn reject(&mut self, record: Record<'_>, reject: &Reject) {
         self.ledger.rejected += 1;
-        // Where PostgreSQL refused even the rejected record, what remains is that it was one.
-        let refused = self.settings.refuse.rejects.contains(&(self.partition, record.offset));
+        let kept = self.settings.refuse.rejects.get(&(self.partition, record.offset));
+        let (with_detail, with_payload) = match kept {
+            None => (true, true),
+            Some(Kept::Payload) => (false, true),
+            Some(Kept::Detail) => (true, false),
+            Some(Kept::Neither) => (false, false),
+        };
         let detail = reject.detail.replace('\0', "\u{fffd}");
         self.rejects
             .begin(REJECT_COLUMNS)
@@ -222,8 +225,8 @@ impl PartitionFold {
             .int(self.partition.0)
             .bigint(record.offset.0)
             .text(Some(reject.reason.as_str()))
-            .text((!refused).then_some(&*detail));
-        match record.value.filter(|_| !refused) {
+            .text(with_detail.then_some(&*detail));
+        match record.value.filter(|_| with_payload) {
             Some(payload) => self.rejects.raw(payload),
             None => self.rejects.null(),
         };

@@ -92,6 +92,27 @@ impl PipelineSupervisor {
         ctx.run_later(wait, Self::spawn);
     }
 
+    /// Starts again with a longer refuse list. Where that is nothing new, PostgreSQL does not even take that a record
+    /// was rejected: waiting for someone to mend that is all that loses nothing.
+    fn refused(&mut self, refused: RefuseList, ctx: &mut Context<Self>) {
+        let said = refused.said.clone();
+        if self.refuse.extend(refused) {
+            self.backoff.reset();
+            return self.spawn(ctx);
+        }
+        if self.blueprint.settings.until_end {
+            return self.finish(Err(Fatal::Mismatch(format!(
+                "not even the bare row of a rejected record is taken by table rejected_events: {said}. Remove the \
+                 constraint or trigger that forbids it, then run it again"
+            ))));
+        }
+        error!(
+            said,
+            "PostgreSQL does not take rejected records at all; nothing is read until it does"
+        );
+        self.respawn_later(ctx);
+    }
+
     fn finish(&mut self, outcome: Result<(), Fatal>) {
         if let Some(tell) = self.outcome.take() {
             // Nobody waits any more where the process is already ending.
@@ -145,9 +166,7 @@ impl Handler<GenerationEnded> for PipelineSupervisor {
                     said = refused.said,
                     "PostgreSQL refuses rows; their records will be rejected"
                 );
-                self.refuse.extend(refused);
-                self.backoff.reset();
-                self.spawn(ctx);
+                self.refused(refused, ctx);
             }
         }
     }

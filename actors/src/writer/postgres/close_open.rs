@@ -37,8 +37,14 @@ pub(super) async fn close(
                 .to_owned(),
         ));
     }
-    let report =
-        close_locked(&transaction, settings, pipeline).await.map_err(|error| classify(&error))?;
+    let closed = close_locked(&transaction, settings, pipeline).await;
+    let report = closed.map_err(|error| match classify(&error) {
+        StoreError::Refused(reason) => StoreError::Mismatch(format!(
+            "the final tables refuse rows of open windows: {reason}. Remove the index, constraint or trigger that \
+             forbids them, then run `hitstream migrate --close-open` again"
+        )),
+        other => other,
+    })?;
     transaction.commit().await.map_err(|error| classify(&error))?;
     Ok(report)
 }

@@ -24,6 +24,8 @@ use crate::writer::Epoch;
 
 /// Rows of one upsert; measured best between 5,000 and 10,000.
 const ROWS_PER_UPSERT: usize = 8_192;
+/// Text of one upsert, in bytes; a single row may have more.
+const BYTES_PER_UPSERT: usize = 16 << 20;
 
 pub(super) const REJECT_COLUMNS: &str =
     "topic, incarnation, partition, \"offset\", reason, detail, payload, kafka_time";
@@ -184,7 +186,8 @@ async fn write_hits(
         return Ok(());
     }
     let statement = transaction.prepare(upsert).await.map_err(|error| classify(&error))?;
-    for chunk in rows.chunks(ROWS_PER_UPSERT) {
+    let text_bytes = |row: &SortedRow<'_>| row.texts.clone().flatten().map(str::len).sum();
+    for chunk in chunks(&rows, |(row, _)| text_bytes(row)) {
         let window = |row: &SortedRow<'_>| store.pipeline.rules.window.starting(row.window_start);
         let starts: Vec<_> = chunk.iter().map(|(row, _)| Timestamp(row.window_start)).collect();
         let ends: Vec<_> = chunk.iter().map(|(row, _)| Timestamp(window(row).end)).collect();
@@ -204,6 +207,19 @@ async fn write_hits(
         transaction.execute(&statement, &parameters).await.map_err(|error| classify(&error))?;
     }
     Ok(())
+}
+
+/// Splits rows so that no upsert has too many, or too much text: a message of the protocol may not exceed 1 GiB.
+fn chunks<T>(rows: &[T], bytes: impl Fn(&T) -> usize) -> impl Iterator<Item = &[T]> {
+    let mut held = (0, 0);
+    rows.chunk_by(move |row, next| {
+        held = (held.0 + 1, held.1 + bytes(row));
+        let goes_on = held.0 < ROWS_PER_UPSERT && held.1 + bytes(next) <= BYTES_PER_UPSERT;
+        if !goes_on {
+            held = (0, 0);
+        }
+        goes_on
+    })
 }
 
 /// Copies the wanted events in: those of attached days to the partitioned table, the others beside it.
@@ -269,3 +285,19 @@ async fn copy(
 }
 
 const COPY_MESSAGE_BYTES: usize = 256 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn upserts_are_bounded_by_rows_and_by_text() {
+        let lengths =
+            |rows: &[usize]| chunks(rows, |row| *row).map(<[usize]>::len).collect::<Vec<_>>();
+        assert!(lengths(&[]).is_empty());
+        assert_eq!(lengths(&vec![1; ROWS_PER_UPSERT + 1]), [ROWS_PER_UPSERT, 1]);
+        let half = BYTES_PER_UPSERT / 2;
+        assert_eq!(lengths(&[half, half, half]), [2, 1]);
+        assert_eq!(lengths(&[1, BYTES_PER_UPSERT, 1, 3 * BYTES_PER_UPSERT, half]), [1, 1, 1, 1, 1]);
+    }
+}

@@ -5,8 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tokio_postgres::Transaction;
+use tracing::warn;
+
 use super::locks::days_lock;
-use super::session::classify;
+use super::session::{classify, describe};
 use super::{PostgresStore, begin};
 use crate::packed::Day;
 use crate::store::StoreError;
@@ -68,19 +71,46 @@ impl PostgresStore {
             if names.len() >= self.pipeline.max_days {
                 continue;
             }
-            let ddl = format!(
-                "CREATE TABLE {name} (LIKE processed_events INCLUDING ALL); \
-                 ALTER TABLE processed_events ATTACH PARTITION {name} FOR VALUES FROM ('{}') TO ('{}')",
-                day.start(),
-                day.next().start(),
-            );
-            transaction.batch_execute(&ddl).await.map_err(|error| classify(&error))?;
-            names.insert(name);
-            attached.insert(day);
+            if attach_day(&transaction, &name, day).await? {
+                names.insert(name);
+                attached.insert(day);
+            }
         }
         transaction.commit().await.map_err(|error| classify(&error))?;
         Ok(attached)
     }
+}
+
+/// Attaches one day: a new table, or the one that somebody detached. Tells whether that could be; where something else
+/// is in its place, the day's events go to the table beside.
+async fn attach_day(
+    transaction: &Transaction<'_>,
+    name: &str,
+    day: Day,
+) -> Result<bool, StoreError> {
+    let ddl = format!(
+        "SAVEPOINT attaching; \
+         CREATE TABLE IF NOT EXISTS {name} (LIKE processed_events INCLUDING ALL); \
+         ALTER TABLE processed_events ATTACH PARTITION {name} FOR VALUES FROM ('{}') TO ('{}'); \
+         RELEASE SAVEPOINT attaching",
+        day.start(),
+        day.next().start(),
+    );
+    let Err(error) = transaction.batch_execute(&ddl).await else { return Ok(true) };
+    let is_in_the_way = error
+        .code()
+        .is_some_and(|code| ["22", "23", "42"].iter().any(|c| code.code().starts_with(c)));
+    if !is_in_the_way {
+        return Err(classify(&error));
+    }
+    warn!(
+        day = name,
+        error = describe(&error),
+        "a day cannot be attached; its events go to processed_events_overflow"
+    );
+    let back = "ROLLBACK TO SAVEPOINT attaching; RELEASE SAVEPOINT attaching";
+    transaction.batch_execute(back).await.map_err(|error| classify(&error))?;
+    Ok(false)
 }
 
 /// A day as `YYYY-MM-DD`.

@@ -1,14 +1,20 @@
 //! *Advance* and *move*: the frontier, and the windows behind it.
 
+use std::collections::BTreeMap;
+use std::sync::PoisonError;
+use std::time::Duration;
+
 use hitstream_domain::frontier::{PartitionClock, frontier};
 use hitstream_domain::progress::{Offset, PartitionId};
 use hitstream_domain::time::EventTime;
 use tokio_postgres::{Error, Row};
+use tracing::warn;
 
 use super::locks::{frontier_lock, move_lock};
 use super::session::classify;
 use super::types::Timestamp;
 use super::{PostgresStore, begin};
+use crate::clock;
 use crate::store::{Claims, Move, StoreError, Survey};
 
 /// `clock_timestamp()`, never `now()`: claims are compared with a time after K is held.
@@ -48,11 +54,45 @@ pub(super) async fn advance(
     Ok(frontier)
 }
 
-/// Moves the earliest window behind the frontier, in all rollups at once.
+/// How long a window that the final tables refuse is left alone before it is tried again.
+const LEAVE_ALONE: Duration = Duration::from_secs(60);
+
+/// Windows that could not be moved, by their starts, and since when.
+#[derive(Debug, Default)]
+pub(super) struct StuckWindows(BTreeMap<EventTime, Duration>);
+
+impl StuckWindows {
+    /// The windows to leave alone at `now`.
+    fn at(&mut self, now: Duration) -> Vec<Timestamp> {
+        self.0.retain(|_, since| now.saturating_sub(*since) < LEAVE_ALONE);
+        self.0.keys().map(|start| Timestamp(*start)).collect()
+    }
+}
+
+/// Moves the earliest window behind the frontier, in all rollups at once. One that the final tables refuse, for somebody
+/// put an index or a constraint on them, stays among the open ones: the live view shows it as final all the same.
 pub(super) async fn move_window(store: &PostgresStore) -> Result<Move, StoreError> {
+    loop {
+        let now = clock::monotonic();
+        let stuck = store.stuck.lock().unwrap_or_else(PoisonError::into_inner).at(now);
+        let (window, reason) = match try_move(store, &stuck).await? {
+            Ok(moved) => return Ok(moved),
+            Err(refused) => refused,
+        };
+        warn!(%window, reason, "the final tables refuse a window; it stays among the open ones, and others are moved");
+        store.stuck.lock().unwrap_or_else(PoisonError::into_inner).0.insert(window, now);
+    }
+}
+
+/// Moves the earliest window that is not stuck, or tells which one is refused and why.
+async fn try_move(
+    store: &PostgresStore,
+    stuck: &[Timestamp],
+) -> Result<Result<Move, (EventTime, String)>, StoreError> {
     let mut connection = store.connection().await?;
     let transaction = begin(&mut connection).await?;
     let lock = move_lock(&store.settings.schema);
+    let mut earliest_window = None;
     let moved: Result<Move, Error> = async {
         let try_lock = "SELECT pg_try_advisory_xact_lock($1)";
         if !transaction.query_one(try_lock, &[&lock]).await?.get::<_, bool>(0) {
@@ -61,28 +101,35 @@ pub(super) async fn move_window(store: &PostgresStore) -> Result<Move, StoreErro
         let earliest: Vec<String> = store
             .rollups
             .iter()
-            .map(|tables| format!("(SELECT window_start, window_end FROM {} ORDER BY window_start LIMIT 1)", tables.open))
+            .map(|tables| format!("(SELECT window_start, window_end FROM {} WHERE window_start <> ALL($1) ORDER BY window_start LIMIT 1)", tables.open))
             .collect();
         let query = format!(
             "SELECT o.window_start FROM ({}) o, frontier f WHERE o.window_end <= f.f ORDER BY 1 LIMIT 1",
             earliest.join(" UNION ALL ")
         );
-        let Some(row) = transaction.query_opt(&query, &[]).await? else { return Ok(Move::Nothing) };
+        let Some(row) = transaction.query_opt(&query, &[&stuck]).await? else { return Ok(Move::Nothing) };
         let Timestamp(window) = row.get(0);
+        earliest_window = Some(window);
         for tables in &store.rollups {
             transaction.execute(&tables.move_window, &[&Timestamp(window)]).await?;
         }
         Ok(Move::Moved(window))
     }
     .await;
-    let outcome = moved.map_err(|error| classify(&error))?;
-    transaction.commit().await.map_err(|error| classify(&error))?;
-    Ok(outcome)
+    let outcome = match moved {
+        Ok(outcome) => transaction.commit().await.map(|()| outcome),
+        Err(error) => Err(error),
+    };
+    match (outcome.map_err(|error| classify(&error)), earliest_window) {
+        (Ok(outcome), _) => Ok(Ok(outcome)),
+        (Err(StoreError::Refused(reason)), Some(window)) => Ok(Err((window, reason))),
+        (Err(error), _) => Err(error),
+    }
 }
 
 impl Survey {
     /// The frontier that the partitions allow, which may lie behind the committed one.
-    pub fn computed(&self, delay: std::time::Duration, claims: Claims) -> EventTime {
+    pub fn computed(&self, delay: Duration, claims: Claims) -> EventTime {
         let clocks: Vec<PartitionClock> =
             self.partitions.iter().map(|(_, _, clock)| *clock).collect();
         frontier(&clocks, delay, (claims == Claims::Valid).then_some(self.now))

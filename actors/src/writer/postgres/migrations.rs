@@ -1,6 +1,7 @@
 //! Versioned migrations, under a lock, and what must be true of the server before.
 
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 
 use super::locks::migration_lock;
 use super::session::{describe, quoted};
@@ -44,7 +45,7 @@ async fn migrate_locked(client: &mut Client, schema: &str) -> Result<MigrationRe
     let found = client.query_opt(exists, &[&schema]).await;
     if found.map_err(|e| StoreError::Unavailable(describe(&e)))?.is_none() {
         let create = format!("CREATE SCHEMA {}", quoted(schema));
-        client.batch_execute(&create).await.map_err(|e| refused(&e, schema))?;
+        client.batch_execute(&create).await.map_err(|e| schema_refused(&e, schema))?;
     }
     let mut runner =
         embedded::migrations::runner().set_abort_divergent(true).set_abort_missing(true);
@@ -81,10 +82,23 @@ async fn check_server(client: &Client) -> Result<(), StoreError> {
     )))
 }
 
+/// A schema that is not there and could not be created.
+fn schema_refused(error: &tokio_postgres::Error, schema: &str) -> StoreError {
+    if error.code() != Some(&SqlState::INSUFFICIENT_PRIVILEGE) {
+        return refused(error, schema);
+    }
+    StoreError::Mismatch(format!(
+        "schema {schema:?} does not exist and the role may not create it: {}. Create it for that role (CREATE SCHEMA {} \
+         AUTHORIZATION …), or: GRANT CREATE ON DATABASE … TO that role",
+        describe(error),
+        quoted(schema)
+    ))
+}
+
 /// A migration that the server did not take: its rights or its tables are in the way, or it was just not there.
 fn refused(error: &tokio_postgres::Error, schema: &str) -> StoreError {
     let text = describe(error);
-    match error.code().map(tokio_postgres::error::SqlState::code) {
+    match error.code().map(SqlState::code) {
         Some("42501") => StoreError::Mismatch(format!(
             "the role may not create tables in schema {schema:?}: {text}. Run `hitstream migrate` as the owner, or: \
              GRANT CREATE, USAGE ON SCHEMA {} TO that role",

@@ -34,6 +34,7 @@ pub use migrations::MigrationReport;
 pub use session::PostgresSettings;
 
 use self::days::KnownDays;
+use self::frontier::StuckWindows;
 use self::session::{Connection, Manager, classify, classify_pool, describe, session_config};
 use self::tables::RollupTables;
 use crate::refuse::RefuseList;
@@ -69,6 +70,7 @@ pub struct PostgresStore {
     pipeline: PipelineSettings,
     rollups: Vec<RollupTables>,
     days: Mutex<KnownDays>,
+    stuck: Mutex<StuckWindows>,
 }
 
 /// Why the first connection failed, told apart for exit codes.
@@ -139,6 +141,7 @@ impl PostgresStore {
             pipeline,
             rollups: ROLLUPS.iter().map(RollupTables::new).collect(),
             days: Mutex::default(),
+            stuck: Mutex::default(),
         }
     }
 

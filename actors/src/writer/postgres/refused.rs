@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use hitstream_domain::progress::{Offset, PartitionId};
 use hitstream_domain::time::EventTime;
@@ -12,13 +13,16 @@ use super::commit::{copy_events, copy_rejects, read_frontier, write_rollup};
 use super::session::classify;
 use super::{PostgresStore, begin};
 use crate::packed::RowOrigin;
-use crate::refuse::RefuseList;
+use crate::refuse::{Kept, RefuseList};
 use crate::store::StoreError;
 use crate::window::SortedRow;
 use crate::writer::Epoch;
 
 /// So many refused rows are looked for at once; what is left is found when the rest is committed.
 const MOST_FOUND: usize = 1_000;
+
+/// Characters of PostgreSQL's words that are kept.
+const MOST_SAID: usize = 500;
 
 /// Tries the epoch's rows until each refused one is known.
 pub(super) async fn find(store: &PostgresStore, epoch: &Epoch) -> Result<RefuseList, StoreError> {
@@ -45,6 +49,11 @@ pub(super) async fn find(store: &PostgresStore, epoch: &Epoch) -> Result<RefuseL
 
 fn origins<'a>(rows: impl Iterator<Item = &'a RowOrigin>) -> Vec<(PartitionId, Offset)> {
     rows.map(|row| (row.partition, row.offset)).collect()
+}
+
+/// A trigger may say as much as it likes, but it is said again in each record's row.
+fn cut(said: &str) -> &str {
+    said.char_indices().nth(MOST_SAID).map_or(said, |(at, _)| said.get(..at).unwrap_or(said))
 }
 
 /// Rows of one kind, some of which may be refused.
@@ -108,16 +117,28 @@ impl<'a> Search<'a> {
                 self.halve(&a).await?;
                 return self.halve(&b).await;
             }
-            self.found.said = format!("PostgreSQL refused it: {said}");
-            match candidates {
-                Candidates::Hits(_, rows) => {
-                    self.found.keys.extend(rows.iter().map(|row| (row.window_start, row.row_key)));
-                }
-                Candidates::Events(rows) => self.found.events.extend(*rows),
-                Candidates::Rejects(rows) => self.found.rejects.extend(*rows),
-            }
+            self.note(candidates, &said);
             Ok(())
         })
+    }
+
+    /// Adds a refused row to what was found.
+    fn note(&mut self, candidate: &Candidates<'_>, said: &str) {
+        let found = &mut self.found;
+        found.said = format!("PostgreSQL refused it: {}", cut(said));
+        let said: Arc<str> = found.said.as_str().into();
+        match candidate {
+            Candidates::Hits(_, rows) => {
+                let keys = rows.iter().map(|row| (row.window_start, row.row_key));
+                found.keys.extend(keys.map(|key| (key, Arc::clone(&said))));
+            }
+            Candidates::Events(rows) => {
+                found.events.extend(rows.iter().map(|record| (*record, Arc::clone(&said))));
+            }
+            Candidates::Rejects(rows) => {
+                found.rejects.extend(rows.iter().map(|record| (*record, Kept::Payload)));
+            }
+        }
     }
 
     /// What PostgreSQL says against these rows, if anything; nothing of them stays.

@@ -1,0 +1,189 @@
+//! The command line as people and scripts meet it: help, signals, summaries, exit codes.
+
+use std::time::{Duration, Instant};
+
+use crate::support::hit::Hit;
+use crate::support::process::{Running, wait_until};
+use crate::support::{Bench, process::Hitstream};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const COMMANDS: [&str; 5] = ["run", "import", "generate", "migrate", "audit"];
+
+#[test]
+fn help_of_every_command_has_examples() {
+    let help = Hitstream::new(&["--help"]).finish();
+    assert_eq!(help.code, Some(0), "{help}");
+    for command in COMMANDS {
+        assert!(help.stdout.contains(&format!("  {command} ")), "{command}: {help}");
+        let help = Hitstream::new(&[command, "--help"]).finish();
+        assert_eq!(help.code, Some(0), "{help}");
+        assert!(help.stdout.contains("Examples:\n  "), "{command}: {help}");
+        assert!(help.stdout.contains(&format!("hitstream {command}")), "{command}: {help}");
+        assert_eq!(help.stderr, "");
+    }
+    let version = Hitstream::new(&["--version"]).finish();
+    assert_eq!(
+        (version.code, version.stdout.starts_with("hitstream 0.")),
+        (Some(0), true),
+        "{version}"
+    );
+}
+
+#[test]
+fn mistakes_in_usage_exit_with_64_and_touch_nothing() {
+    let mistakes: [&[&str]; 12] = [
+        &[],
+        &["rnu"],
+        &["run", "--until-en"],
+        &["run", "--json"],
+        &["run", "--partitions", "3"],
+        &["audit", "extra"],
+        &["migrate", "--close"],
+        &["generate"],
+        &["generate", "--count", "-1"],
+        &["generate", "--count", "1", "--late", "2"],
+        &["generate", "--count", "1", "--duration", "1m"],
+        &["generate", "--count", "1", "--start", "tomorrow"],
+    ];
+    for arguments in mistakes {
+        let finished = Hitstream::new(arguments).env("KAFKA_URL", "127.0.0.1:1").finish();
+        assert_eq!(finished.code, Some(64), "{arguments:?}: {finished}");
+        assert_eq!(finished.stdout, "", "{arguments:?}");
+        assert!(!finished.stderr.is_empty());
+    }
+    let setting = Hitstream::new(&["run"]).env("HITSTREAM_WINDOW__SIZE", "1m").finish();
+    assert_eq!(setting.code, Some(64), "{setting}");
+    assert!(setting.stderr.contains("window.slide"), "{setting}");
+}
+
+#[test]
+fn summary_says_what_this_run_did_and_a_second_one_does_nothing() {
+    let Some(bench) = Bench::new("summary") else { return };
+    bench.create_topic(2);
+    let hit = |second: i64| Hit::at(second).host("h").record();
+    let sanitised = (Some(Hit::at(2).host("a\0b").json()), None);
+    bench.send(0, &[hit(900), hit(0), (None, None), sanitised]);
+    bench.send(1, &[hit(0), (Some(b"no hit".to_vec()), None)]);
+    let summary = bench.done(&["run", "--until-end", "--json"]).json();
+    for (name, value) in [
+        ("records", 6),
+        ("accepted", 4),
+        ("rejected", 2),
+        ("sanitised", 1),
+        ("counted", 2),
+        ("late", 2),
+        ("skipped", 0),
+    ] {
+        assert_eq!(summary[name], value, "{name}: {summary}");
+    }
+    assert_eq!(
+        (&summary["topic"], &summary["reached_end"]),
+        (&bench.topic.as_str().into(), &true.into())
+    );
+    assert!(summary["commits"].as_i64() >= Some(1), "{summary}");
+
+    let rows = "SELECT sum(num_hits)::bigint FROM (SELECT num_hits FROM live_web_traffic UNION ALL \
+         SELECT num_hits FROM late_web_traffic UNION ALL SELECT 1 FROM processed_events UNION ALL \
+         SELECT 1 FROM rejected_events) r";
+    let before = bench.count(rows);
+    let again = bench.done(&["run", "--until-end"]);
+    assert!(again.stdout.starts_with("0 records of "), "{again}");
+    assert_eq!((before, bench.count(rows)), (10, 10));
+    // What comes later is added by the next.
+    bench.send(1, &[hit(1)]);
+    let third = bench.done(&["run", "--until-end", "--json"]).json();
+    assert_eq!((&third["records"], &third["commits"]), (&1.into(), &1.into()));
+    bench.clean_audit();
+}
+
+fn records(bench: &Bench) -> i64 {
+    let query = "SELECT coalesce(sum(records), 0)::bigint FROM partition_progress";
+    bench.sql().query_one(query, &[]).map_or(0, |row| row.get(0))
+}
+
+/// A running pipeline that has committed something.
+fn running(bench: &Bench) -> Running {
+    bench.create_topic(2);
+    bench.send(0, &[Hit::at(0).record()]);
+    let running = bench.hitstream(&["run"]).start();
+    wait_until("first commit", PATIENCE, || records(bench) == 1);
+    running
+}
+
+#[test]
+fn signal_ends_an_endless_run_with_everything_committed() {
+    for signal in ["TERM", "INT"] {
+        let Some(bench) = Bench::new("signal") else { return };
+        // By itself an epoch would end long after the signal.
+        let bench = bench.with("HITSTREAM_FLUSH__INTERVAL", "3s");
+        let mut running = running(&bench);
+        let more: Vec<_> = (0..500).map(|at| Hit::at(at % 60).host("h").record()).collect();
+        bench.send(0, &more);
+        bench.send(1, &more);
+        running.run_for(Duration::from_millis(700));
+        running.signal(signal);
+        let begin = Instant::now();
+        let finished = running.finish();
+        assert_eq!(finished.code, Some(0), "{finished}");
+        assert!(begin.elapsed() < Duration::from_secs(5), "{:?}: {finished}", begin.elapsed());
+        assert_eq!(records(&bench), 1_001, "{finished}");
+        bench.clean_audit();
+    }
+}
+
+/// Sends hits that cannot be committed as long as the returned connection holds its lock, and a signal.
+fn stuck(bench: &Bench, running: &Running) -> postgres::Client {
+    let mut sql = bench.sql();
+    sql.batch_execute("BEGIN; LOCK TABLE open_web_traffic IN ACCESS EXCLUSIVE MODE").unwrap();
+    bench.send(1, &[Hit::at(0).record()]);
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    wait_until("the commit waits", PATIENCE, || bench.count(waits) > 0);
+    running.signal("TERM");
+    sql
+}
+
+#[test]
+fn second_signal_ends_at_once() {
+    let Some(bench) = Bench::new("second_signal") else { return };
+    let mut running = running(&bench);
+    let lock = stuck(&bench, &running);
+    running.run_for(Duration::from_secs(1));
+    running.signal("TERM");
+    let begin = Instant::now();
+    let finished = running.finish();
+    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}: {finished}", begin.elapsed());
+    assert_eq!(finished.code, Some(0), "{finished}");
+    assert!(finished.stderr.contains("stopped at once"), "{finished}");
+    drop(lock);
+    bench.run_until_end();
+    assert_eq!(records(&bench), 2);
+}
+
+#[test]
+fn shutdown_ends_at_its_timeout_where_nothing_can_be_committed() {
+    let Some(bench) = Bench::new("shutdown") else { return };
+    let bench = bench.with("HITSTREAM_SHUTDOWN__TIMEOUT", "1s");
+    let running = running(&bench);
+    let lock = stuck(&bench, &running);
+    let begin = Instant::now();
+    let finished = running.finish();
+    assert!(begin.elapsed() < Duration::from_secs(4), "{:?}: {finished}", begin.elapsed());
+    assert!(finished.stderr.contains("not committed in time"), "{finished}");
+    drop(lock);
+    bench.run_until_end();
+    assert_eq!(records(&bench), 2);
+}
+
+#[test]
+fn run_waits_for_a_topic_that_is_created_later() {
+    let Some(bench) = Bench::new("later_topic") else { return };
+    let bench =
+        bench.with("HITSTREAM_KAFKA__PROPERTIES__TOPIC_METADATA_REFRESH_INTERVAL_MS", "500");
+    let mut running = bench.hitstream(&["run"]).start();
+    running.run_for(Duration::from_millis(500));
+    bench.create_topic(1);
+    bench.send(0, &[Hit::at(0).record()]);
+    wait_until("it is found", PATIENCE, || records(&bench) == 1);
+    running.signal("TERM");
+    assert_eq!(running.finish().code, Some(0));
+}
