@@ -1,14 +1,14 @@
 //! Tables in memory: the twin of `writer::postgres`, with faults to order.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use hitstream_actors::messages::PartitionPart;
 use hitstream_actors::packed::FrozenRows;
-use hitstream_actors::refuse::RefuseList;
+use hitstream_actors::refuse::{Kept, RefuseList};
 use hitstream_actors::source::TopicDescription;
 use hitstream_actors::store::{Claims, Move, Store, StoreError, Survey, TopicProgress};
 use hitstream_actors::window::SortedRow;
@@ -125,15 +125,17 @@ impl MemoryStore {
         let of_host = |row: &&SortedRow<'_>| {
             self.refusals.host.is_some() && row.texts.clone().next() == Some(self.refusals.host)
         };
-        list.keys.extend(rows.iter().filter(of_host).map(|row| (row.window_start, row.row_key)));
+        let said: Arc<str> = "refused, as ordered".into();
+        let key = |row: &SortedRow<'_>| ((row.window_start, row.row_key), Arc::clone(&said));
+        list.keys.extend(rows.iter().filter(of_host).map(key));
         for (at, _) in epoch.events.iter().flat_map(unpacked) {
             if self.refusals.event == Some(at) {
-                list.events.insert((PartitionId(at.0), Offset(at.1)));
+                list.events.insert((PartitionId(at.0), Offset(at.1)), Arc::clone(&said));
             }
         }
         for (at, fields) in epoch.partitions.iter().flat_map(|part| unpacked(&part.rejects)) {
             if self.refusals.reject == Some(at) && fields[6].is_some() {
-                list.rejects.insert((PartitionId(at.0), Offset(at.1)));
+                list.rejects.insert((PartitionId(at.0), Offset(at.1)), Kept::Payload);
             }
         }
         list
