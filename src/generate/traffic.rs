@@ -334,18 +334,4 @@ mod tests {
             assert!(times.iter().all(|time| (0..=LAST_MICROS).contains(time)));
         }
     }
-
-    #[test]
-    #[ignore = "a measurement: cargo test --release -- --ignored --nocapture generator_rate"]
-    fn generator_rate() {
-        let mut generator = Generator::new(traffic());
-        let started = std::time::Instant::now();
-        let bytes: usize =
-            (0..3_000_000).map(|_| generator.next().value.map_or(0, <[u8]>::len)).sum();
-        println!(
-            "{:.0} records/s, {} bytes each",
-            3e6 / started.elapsed().as_secs_f64(),
-            bytes / 3_000_000
-        );
-    }
 }

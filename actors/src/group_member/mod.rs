@@ -4,7 +4,7 @@ mod cutter;
 pub mod kafka;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use actix::{
@@ -52,10 +52,12 @@ pub struct GroupMember {
     leaving: BTreeSet<PartitionId>,
     /// Those whose last epoch is on its way; they are let go when it is committed.
     letting_go: Option<(u64, BTreeSet<PartitionId>)>,
-    until: Option<Arc<Vec<(PartitionId, Offset)>>>,
     draining: bool,
     has_left: bool,
 }
+
+/// The end of each partition as first seen; all generations of a run go to the same.
+pub type EndOffsets = Arc<OnceLock<Arc<Vec<(PartitionId, Offset)>>>>;
 
 /// What a [`GroupMember`] is made of.
 pub struct MemberParts {
@@ -65,6 +67,8 @@ pub struct MemberParts {
     pub settings: Settings,
     /// Where records come from.
     pub source: Arc<dyn Source>,
+    /// The ends to reach under `run --until-end`, once they are known.
+    pub ends: EndOffsets,
     /// Where progress is.
     pub store: Arc<dyn Store>,
     /// Where memory is accounted.
@@ -101,7 +105,6 @@ impl GroupMember {
             consumers: BTreeMap::new(),
             leaving: BTreeSet::new(),
             letting_go: None,
-            until: None,
             draining: false,
             has_left: false,
         }
@@ -194,12 +197,11 @@ impl GroupMember {
         topic: &TopicDescription,
         progress: &TopicProgress,
     ) -> Result<(), Fatal> {
-        if self.parts.settings.until_end && self.until.is_none() {
-            let ends: Vec<_> =
-                topic.partitions.iter().map(|range| (range.partition, range.high)).collect();
-            let ends = Arc::new(ends);
-            self.parts.finalizer.send(ReadUntil(Arc::clone(&ends)));
-            self.until = Some(ends);
+        if self.parts.settings.until_end {
+            let ends = self.parts.ends.get_or_init(|| {
+                Arc::new(topic.partitions.iter().map(|at| (at.partition, at.high)).collect())
+            });
+            self.parts.finalizer.send(ReadUntil(Arc::clone(ends)));
         }
         let incarnation = progress.incarnation;
         let mut feeds = Vec::with_capacity(partitions.len());
@@ -227,7 +229,7 @@ impl GroupMember {
         let partition = progress.partition;
         debug!(%partition, %from, "taking a partition up");
         let parts = &self.parts;
-        let stop_at = self.until.as_ref().and_then(|ends| {
+        let stop_at = parts.ends.get().and_then(|ends| {
             ends.iter().find(|(ending, _)| *ending == partition).map(|(_, end)| *end)
         });
         let settings = FoldSettings {

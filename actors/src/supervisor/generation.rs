@@ -9,7 +9,7 @@ use hitstream_domain::rollup::KeyHasher;
 use crate::backoff::Backoff;
 use crate::enricher::Enricher;
 use crate::finalizer::{Finalizer, Round};
-use crate::group_member::{GroupMember, MemberParts};
+use crate::group_member::{EndOffsets, GroupMember, MemberParts};
 use crate::intake::Intake;
 use crate::link::{Link, Obituary};
 use crate::messages::{ActorDied, EpochCommitted, GenerationEnded};
@@ -48,6 +48,7 @@ impl Generation {
         number: u64,
         blueprint: &Blueprint,
         refuse: Arc<RefuseList>,
+        ends: EndOffsets,
         ended: Recipient<GenerationEnded>,
         died: Recipient<ActorDied>,
     ) -> Self {
@@ -132,6 +133,7 @@ impl Generation {
             intake,
             hasher,
             refuse,
+            ends,
             threads: data.iter().map(Arbiter::handle).collect(),
             shards,
             enrichers,

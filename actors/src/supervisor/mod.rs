@@ -15,6 +15,7 @@ use tracing::{error, info, warn};
 pub use generation::{Blueprint, Generation};
 
 use crate::backoff::Backoff;
+use crate::group_member::EndOffsets;
 use crate::messages::{ActorDied, Drain, EndReason, Fatal, GenerationEnded};
 use crate::refuse::RefuseList;
 
@@ -29,6 +30,7 @@ pub struct PipelineSupervisor {
     started_at: Duration,
     backoff: Backoff,
     refuse: RefuseList,
+    ends: EndOffsets,
     stopping: bool,
     outcome: Option<oneshot::Sender<Result<(), Fatal>>>,
 }
@@ -48,6 +50,7 @@ impl PipelineSupervisor {
             started_at: Duration::ZERO,
             backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(30)),
             refuse: RefuseList::default(),
+            ends: EndOffsets::default(),
             stopping: false,
             outcome: Some(outcome),
         }
@@ -65,6 +68,7 @@ impl PipelineSupervisor {
             self.started,
             &self.blueprint,
             refuse,
+            Arc::clone(&self.ends),
             address.clone().recipient(),
             address.recipient(),
         );

@@ -53,6 +53,8 @@ pub(crate) struct Seen {
     pub(crate) revocations: AtomicUsize,
     /// The offset past which nothing is handed out, in any partition.
     pub(crate) limit: AtomicUsize,
+    /// The end of every partition by the next description; by later ones it is where the records end.
+    pub(crate) end: AtomicUsize,
     /// The record that panics the next time it is visited.
     pub(crate) trap: Mutex<Option<(PartitionId, Offset)>>,
 }
@@ -84,6 +86,7 @@ impl MemorySource {
             assignments: AtomicUsize::new(0),
             revocations: AtomicUsize::new(0),
             limit: AtomicUsize::new(usize::MAX),
+            end: AtomicUsize::new(usize::MAX),
             trap: Mutex::new(None),
         });
         let poller = Poller {
@@ -131,10 +134,11 @@ impl Source for MemorySource {
     }
 
     fn describe(&self, _: Duration) -> BoxFuture<'static, Result<TopicDescription, SourceError>> {
+        let end = self.seen.end.swap(usize::MAX, SeqCst);
         let range = |(partition, records): (i32, &Vec<_>)| PartitionRange {
             partition: PartitionId(partition),
             low: Offset(0),
-            high: Offset(i64::try_from(records.len()).unwrap()),
+            high: Offset(i64::try_from(records.len().min(end)).unwrap()),
         };
         let topic = TopicDescription {
             cluster_id: "memory".to_owned(),

@@ -118,3 +118,14 @@ async fn intake_stays_bounded_while_the_store_does_not_answer() {
     running.end().await.unwrap();
     stage.check();
 }
+
+#[actix::test]
+async fn end_seen_at_start_is_the_end_for_later_generations_too() {
+    let stage = Stage::with_topic(minutes(), vec![vec![hit(0); 6]; 2]);
+    let source = stage.source(1);
+    source.seen.end.store(3, SeqCst);
+    *source.seen.trap.lock().unwrap() = Some((PartitionId(0), Offset(1)));
+    stage.start(&source).end().await.unwrap();
+    assert_eq!(source.seen.generations.load(SeqCst), 2);
+    assert_eq!((stage.committed(0), stage.committed(1)), (3, 3));
+}
