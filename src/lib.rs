@@ -8,7 +8,7 @@
 //! | [`cli`] | command line, exit codes, logging, and which command does what |
 //! | [`config`] | the settings: defaults, file, environment, checks |
 //! | [`run`] | the pipeline, wired up and watched |
-//! | [`migrate`], [`audit`] | the tables: bringing them up, proving them right |
+//! | [`migrate`], [`audit`] | the tables: bringing them up, proving them right against their ledger and Kafka |
 //! | [`produce`] | writing records to the topic; used by `import` and `generate` |
 //! | [`import`] | access logs and JSON lines into the topic |
 //! | [`generate`] | synthetic traffic into the topic, and what must come out of it |

@@ -1,8 +1,8 @@
 //! The rules of hitstream, pure: no clock, no runtime, no driver beneath it.
 //!
-//! A record's value becomes an [`event::Event`] or a [`reject::Reject`] in [`decode`]; its partition's [`watermark`]
-//! places it in its [`window`]s, on time or late; [`rollup`] sums it; [`progress`] keeps the books; the [`frontier`]
-//! over all partitions says which windows are final.
+//! A record's value becomes an [`event::Event`] at an instant of event [`time`], or a [`reject::Reject`], in [`decode`]; its
+//! partition's [`watermark`] places it in its [`window`]s, on time or late; [`rollup`] sums it; [`progress`] keeps the
+//! books; the [`frontier`] over all partitions says which windows are final.
 
 pub mod decode;
 pub mod event;
