@@ -22,4 +22,5 @@ pub mod import;
 pub mod migrate;
 pub mod produce;
 pub mod run;
+mod topic;
 mod wiring;

@@ -43,6 +43,14 @@ pub struct TopicDescription {
     pub partitions: Vec<PartitionRange>,
 }
 
+impl TopicDescription {
+    /// Whether this may be the topic that had this id. Brokers before 2.8 have no topic ids: zeros are no evidence.
+    pub fn may_have_id(&self, id: &str) -> bool {
+        let unknown = |id: &str| id.bytes().all(|byte| byte == b'0');
+        self.topic_id == id || unknown(&self.topic_id) || unknown(id)
+    }
+}
+
 /// The records that a broker has of one partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartitionRange {

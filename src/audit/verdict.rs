@@ -140,7 +140,7 @@ impl Verdict {
         let Some(newest) = facts.partitions.last().map(|facts| facts.incarnation) else { return };
         for facts in facts.partitions.iter().filter(|facts| facts.incarnation == newest) {
             let name = name(facts);
-            if !same_id(&facts.topic_id, &topic.topic_id) {
+            if !topic.may_have_id(&facts.topic_id) {
                 self.problems.push(format!(
                     "{name}: the topic in Kafka is another one, created since (id {}, not {})",
                     topic.topic_id, facts.topic_id
@@ -175,12 +175,6 @@ fn name(facts: &PartitionFacts) -> String {
         0 => format!("partition {}", facts.partition),
         incarnation => format!("partition {} (incarnation {incarnation})", facts.partition),
     }
-}
-
-/// Brokers before 2.8 have no topic ids: zeros are no evidence.
-fn same_id(a: &str, b: &str) -> bool {
-    let unknown = |id: &str| id.bytes().all(|byte| byte == b'0');
-    a == b || unknown(a) || unknown(b)
 }
 
 #[cfg(test)]

@@ -1,6 +1,22 @@
 //! Writes for people and scripts. A reader that has gone away is no reason to fail.
 
+use std::fmt::Display;
 use std::io::Write;
+
+use serde::Serialize;
+
+use super::CliError;
+
+/// Writes a command's answer to standard output: one line of JSON for scripts, or words for people.
+pub(crate) fn answer(json: bool, answer: &(impl Serialize + Display)) -> Result<(), CliError> {
+    if json {
+        let json = serde_json::to_string(answer).map_err(anyhow::Error::new)?;
+        out(&format!("{json}\n"));
+    } else {
+        out(&answer.to_string());
+    }
+    Ok(())
+}
 
 /// Writes to standard output, where data goes.
 pub(crate) fn out(text: &str) {

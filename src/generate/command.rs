@@ -30,12 +30,7 @@ const STRIDE: u64 = 1_000;
 pub fn generate(config: &Config, args: &GenerateArgs) -> Result<Outcome, CliError> {
     let stop = Arc::new(AtomicBool::new(false));
     let summary = generate_until(config, args, &stop)?;
-    if args.json {
-        let json = serde_json::to_string(&summary).map_err(anyhow::Error::new)?;
-        output::out(&format!("{json}\n"));
-    } else {
-        output::out(&summary.to_string());
-    }
+    output::answer(args.json, &summary)?;
     Ok(Outcome::Done)
 }
 

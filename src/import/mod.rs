@@ -55,12 +55,7 @@ pub fn import(config: &Config, args: &ImportArgs) -> Result<Outcome, CliError> {
         Err(e) => return Err(imported.err().unwrap_or_else(|| e.into())),
     };
     let summary = work.summary.finish(sent, begin.elapsed());
-    if args.json {
-        let json = serde_json::to_string(&summary).map_err(anyhow::Error::new)?;
-        output::out(&format!("{json}\n"));
-    } else {
-        output::out(&summary.to_string());
-    }
+    output::answer(args.json, &summary)?;
     imported?;
     Ok(if args.strict && summary.left_out() > 0 { Outcome::No } else { Outcome::Done })
 }

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::Actor;
-use hitstream_actors::group_member::kafka::{KafkaSource, describe_topic};
+use hitstream_actors::group_member::kafka::KafkaSource;
 use hitstream_actors::messages::Fatal;
-use hitstream_actors::source::SourceError;
 use hitstream_actors::supervisor::{Blueprint, PipelineSupervisor, Shutdown};
 use hitstream_actors::writer::postgres::{PostgresStore, migrate};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -18,13 +17,11 @@ use tracing::{info, warn};
 use crate::cli::{CliError, Outcome, RunArgs, output};
 use crate::config::Config;
 use crate::produce::Producer;
-use crate::{database, wiring};
+use crate::{database, topic, wiring};
 use summary::{Observer, Summary, Tally};
 
 /// How long `run --until-end` bears with a service that is out of reach.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long the brokers have to describe the topic before `run --until-end` starts.
-const DESCRIBE: Duration = Duration::from_secs(15);
 
 /// Runs until told to stop, or until all that the topic held at the start is committed.
 ///
@@ -40,12 +37,7 @@ pub fn run(config: &Config, args: &RunArgs) -> Result<Outcome, CliError> {
     let stopped = actix::System::new().block_on(pipeline(config, args, tally.clone()))?;
     if args.until_end {
         let summary = Summary::new(config, &tally, begin.elapsed(), stopped == Stopped::AtEnd);
-        if args.json {
-            let json = serde_json::to_string(&summary).map_err(anyhow::Error::new)?;
-            output::out(&format!("{json}\n"));
-        } else {
-            output::out(&summary.to_string());
-        }
+        output::answer(args.json, &summary)?;
     }
     Ok(Outcome::Done)
 }
@@ -107,7 +99,7 @@ async fn prepare(config: &Config, until_end: bool) -> Result<Blueprint, CliError
         find_topic(config).await?;
     }
     let source =
-        KafkaSource::join(&settings.kafka).map_err(|error| source_failure(config, error))?;
+        KafkaSource::join(&settings.kafka).map_err(|error| topic::failure(config, error))?;
     let store = PostgresStore::new(postgres, wiring::pipeline(config)?);
     Ok(Blueprint {
         settings,
@@ -119,25 +111,9 @@ async fn prepare(config: &Config, until_end: bool) -> Result<Blueprint, CliError
 
 /// Without an end in sight one can wait for a topic to be created; with one, its absence is a mistake.
 async fn find_topic(config: &Config) -> Result<(), CliError> {
-    let kafka = wiring::kafka(config);
-    let described = tokio::task::spawn_blocking(move || describe_topic(&kafka, DESCRIBE)).await;
-    let described = described.map_err(|error| anyhow::Error::new(error).context("asking Kafka"))?;
-    described.map(drop).map_err(|error| source_failure(config, error))
-}
-
-/// What a failure of Kafka means to a command.
-pub(crate) fn source_failure(config: &Config, error: SourceError) -> CliError {
-    let brokers = &config.kafka.brokers;
-    match error {
-        SourceError::TopicMissing(topic) => CliError::Mismatch(format!(
-            "topic {topic:?} does not exist at {brokers}; create it with `hitstream run --create-topic --partitions N`, \
-             or set KAFKA_TOPIC (or kafka.topic) to the one that is meant"
-        )),
-        SourceError::Configuration(reason) => CliError::Usage(reason),
-        SourceError::Unavailable(reason) => CliError::Unreachable(format!(
-            "Kafka at {brokers} does not answer: {reason}. Is it running, and does KAFKA_URL (or kafka.brokers) name it?"
-        )),
-    }
+    let config = config.clone();
+    let described = tokio::task::spawn_blocking(move || topic::describe(&config)).await;
+    described.map_err(|error| anyhow::Error::new(error).context("asking Kafka"))?.map(drop)
 }
 
 fn failure(fatal: Fatal) -> CliError {

@@ -27,7 +27,7 @@ pub(super) async fn open_topic(
     let known = newest_incarnation(&transaction).await?;
     let incarnation = match &known {
         None => 0,
-        Some((incarnation, topic_id)) if same_id(topic_id, &topic.topic_id) => *incarnation,
+        Some((incarnation, topic_id)) if topic.may_have_id(topic_id) => *incarnation,
         Some((incarnation, _)) if store.pipeline.accept_data_loss => incarnation + 1,
         Some(_) => {
             return Err(StoreError::Mismatch(format!(
@@ -123,12 +123,6 @@ async fn newest_incarnation(
     let select = "SELECT incarnation, topic_id FROM partition_progress ORDER BY incarnation DESC, partition LIMIT 1";
     let row = transaction.query_opt(select, &[]).await.map_err(|error| classify(&error))?;
     Ok(row.map(|row| (row.get(0), row.get(1))))
-}
-
-/// Brokers before 2.8 have no topic ids: zero is no evidence.
-fn same_id(a: &str, b: &str) -> bool {
-    let unknown = |id: &str| id.bytes().all(|byte| byte == b'0');
-    a == b || unknown(a) || unknown(b)
 }
 
 async fn insert_rows(
