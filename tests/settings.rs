@@ -65,6 +65,25 @@ fn changed_time_settings_are_refused_until_open_windows_are_closed() {
 }
 
 #[test]
+fn late_hits_of_windows_of_two_sizes_that_start_together_stay_apart() {
+    let Some(mut bench) = Bench::new("two_sizes") else { return };
+    bench.create_topic(1);
+    let late = |seconds| Hit::at(seconds).host("h").record();
+    bench.send(0, &[Hit::at(900).host("h").record(), late(10), late(20)]);
+    bench.run_until_end();
+    bench.set("HITSTREAM_WINDOW__SIZE", "10m");
+    bench.set("HITSTREAM_WINDOW__SLIDE", "10m");
+    bench.done(&["migrate", "--close-open"]);
+    bench.send(0, &[late(30)]);
+    bench.run_until_end();
+    let rows = "SELECT extract(epoch FROM window_end - window_start)::bigint, num_hits FROM late_web_traffic ORDER BY 1";
+    let rows = bench.sql().query(rows, &[]).unwrap();
+    let rows: Vec<(i64, i64)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    assert_eq!(rows, [(300, 2), (600, 1)]);
+    bench.clean_audit();
+}
+
+#[test]
 fn windows_are_not_closed_under_a_running_instance() {
     let Some(mut bench) = counted("close_running") else { return };
     let mut running = bench.hitstream(&["run"]).start();

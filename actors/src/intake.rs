@@ -10,28 +10,31 @@ const MAX_UNDECODED_BYTES: usize = 8 << 20;
 
 /// Counts what is on its way, and what the accumulating epoch holds, against their limits.
 ///
-/// The source drains partitions only while [`Intake::is_open`]. As at most two epochs exist, and each closes the
+/// The source drains partitions only while there is [`Intake::room`]. As at most two epochs exist, and each closes the
 /// intake when it reaches a limit, memory stays bounded however long PostgreSQL is away.
 #[derive(Debug)]
 pub struct Intake {
     limits: FlushLimits,
     undecoded_bytes: AtomicUsize,
+    undecoded_records: AtomicUsize,
     keys: AtomicUsize,
     events: AtomicUsize,
     bytes: AtomicUsize,
     closed: AtomicBool,
 }
 
-/// Bytes of one batch on its way to a consumer: given back when the batch is dropped, whether it was decoded or not.
+/// Memory of one batch on its way to a consumer: given back when the batch is dropped, whether it was decoded or not.
 #[derive(Debug)]
 pub struct Credit {
     intake: Arc<Intake>,
     bytes: usize,
+    records: usize,
 }
 
 impl Drop for Credit {
     fn drop(&mut self) {
         self.intake.undecoded_bytes.fetch_sub(self.bytes, Relaxed);
+        self.intake.undecoded_records.fetch_sub(self.records, Relaxed);
     }
 }
 
@@ -41,6 +44,7 @@ impl Intake {
         Self {
             limits,
             undecoded_bytes: AtomicUsize::new(0),
+            undecoded_records: AtomicUsize::new(0),
             keys: AtomicUsize::new(0),
             events: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
@@ -48,11 +52,16 @@ impl Intake {
         }
     }
 
-    /// Whether more records may be taken from the source.
-    pub fn is_open(&self) -> bool {
-        !self.closed.load(Relaxed)
-            && self.undecoded_bytes.load(Relaxed) < MAX_UNDECODED_BYTES
-            && !self.is_full()
+    /// How many records may be taken from the source; each counts as a key and an event until it is decoded.
+    pub fn room(&self) -> usize {
+        let bytes = self.undecoded_bytes.load(Relaxed);
+        if self.closed.load(Relaxed) || bytes >= MAX_UNDECODED_BYTES || self.is_full() {
+            return 0;
+        }
+        let undecoded = self.undecoded_records.load(Relaxed);
+        let left =
+            |limit: usize, held: &AtomicUsize| limit.saturating_sub(held.load(Relaxed) + undecoded);
+        left(self.limits.max_keys, &self.keys).min(left(self.limits.max_events, &self.events))
     }
 
     /// Whether the accumulating epoch has reached a limit.
@@ -63,9 +72,10 @@ impl Intake {
     }
 
     /// Records leave the source.
-    pub fn lend(self: &Arc<Self>, bytes: usize) -> Credit {
+    pub fn lend(self: &Arc<Self>, records: usize, bytes: usize) -> Credit {
         self.undecoded_bytes.fetch_add(bytes, Relaxed);
-        Credit { intake: Arc::clone(self), bytes }
+        self.undecoded_records.fetch_add(records, Relaxed);
+        Credit { intake: Arc::clone(self), bytes, records }
     }
 
     /// Records were decoded and belong to the accumulating epoch; `bytes` is what it grew by.
@@ -104,12 +114,16 @@ mod tests {
         };
         let intake = Arc::new(Intake::new(limits));
         intake.decoded(1, 10, 1);
-        assert!(intake.is_full() && !intake.is_open());
+        assert!(intake.is_full() && intake.room() == 0);
         intake.new_epoch();
-        assert!(intake.is_open());
-        let credit = intake.lend(MAX_UNDECODED_BYTES);
-        assert!(!intake.is_open() && !intake.is_full());
+        assert_eq!(intake.room(), 10);
+        let credit = intake.lend(4, MAX_UNDECODED_BYTES);
+        assert!(!intake.is_full() && intake.room() == 0);
         drop(credit);
-        assert!(intake.is_open());
+        let few = intake.lend(4, 100);
+        intake.decoded(1, 1, 1);
+        assert_eq!(intake.room(), 5);
+        drop(few);
+        assert_eq!(intake.room(), 9);
     }
 }

@@ -111,7 +111,11 @@ COMMENT ON COLUMN open_web_traffic.num_hits IS 'Hits on time so far.';
 COMMENT ON COLUMN open_web_traffic.host_hash IS 'First 64 bits of BLAKE3 of the encoded host, to distribute by.';
 COMMENT ON COLUMN open_web_traffic.row_key IS 'First 128 bits of BLAKE3 of the encoded host and referrer.';
 
-CREATE TABLE late_web_traffic (LIKE open_web_traffic INCLUDING ALL) WITH (fillfactor = 50);
+-- Unlike open windows, late ones of a former window.size stay beside those of the present one: the end tells them apart.
+CREATE TABLE late_web_traffic (
+    LIKE open_web_traffic INCLUDING ALL EXCLUDING INDEXES,
+    PRIMARY KEY (window_start, window_end, host_hash, row_key)
+) WITH (fillfactor = 50);
 COMMENT ON TABLE  late_web_traffic IS 'Hits that came after their window had closed, summed by the same key. Never part of aggregated_web_traffic.';
 COMMENT ON COLUMN late_web_traffic.num_hits IS 'Late hits so far.';
 

@@ -80,6 +80,9 @@ impl PostgresConfig {
         if client.get_application_name().is_none() {
             client.application_name("hitstream");
         }
+        if client.get_ssl_mode() == SslMode::Require {
+            return Err(NO_TLS.into());
+        }
         self.client = client;
         Ok(passed_over)
     }
@@ -87,6 +90,9 @@ impl PostgresConfig {
 
 const SHAPES: &str = "is no PostgreSQL URL; write postgres://user:password@host:port/database \
                       or jdbc:postgresql://host:port/database";
+
+const NO_TLS: &str = "asks for TLS (sslmode=require, or ssl in a JDBC URL), which this version cannot do; use sslmode=prefer \
+                      or disable where the network may be trusted";
 
 /// Gives a URL fit to be shown: without credentials and options.
 pub(super) fn masked_url(url: &str) -> String {
@@ -195,11 +201,20 @@ mod tests {
     #[test]
     fn jdbc_options_without_meaning_here_are_named_not_fatal() {
         let mut config = resolved("postgres://h");
-        config.url = Secret::new("jdbc:postgresql://h/x?reWriteBatchedInserts=true&ssl=true");
+        config.url = Secret::new("jdbc:postgresql://h/x?reWriteBatchedInserts=true&sslmode=allow");
         assert_eq!(config.resolve().unwrap(), ["reWriteBatchedInserts"]);
-        assert_eq!(config.client().get_ssl_mode(), SslMode::Require);
+        assert_eq!(config.client().get_ssl_mode(), SslMode::Prefer);
         config.url = Secret::new("jdbc:postgresql://h/x?sslmode=verify-full");
         assert!(config.resolve().unwrap_err().contains("verify-full"));
+    }
+
+    #[test]
+    fn tls_that_is_asked_for_is_never_left_out() {
+        for url in ["postgres://h/x?sslmode=require", "jdbc:postgresql://h/x?ssl=true"] {
+            let mut config = resolved("postgres://h");
+            config.url = Secret::new(url);
+            assert!(config.resolve().unwrap_err().contains("TLS"), "{url}");
+        }
     }
 
     #[test]

@@ -2,37 +2,31 @@
 
 mod cutter;
 pub mod kafka;
+mod opening;
+mod parts;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, OnceLock};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{
-    Actor, ActorContext, ActorFutureExt, ArbiterHandle, AsyncContext, Context, Handler, Recipient,
-    WrapFuture,
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, WrapFuture,
 };
-use hitstream_domain::progress::{Offset, PartitionId, PartitionProgress};
-use hitstream_domain::rollup::KeyHasher;
-use tracing::{debug, info, warn};
+use hitstream_domain::progress::PartitionId;
+use tracing::{info, warn};
 
 pub use cutter::Cutter;
+pub use parts::{EndOffsets, MemberParts};
 
 use crate::backoff::Backoff;
-use crate::consumer::{FoldSettings, PartitionConsumer, PartitionFold};
-use crate::enricher::Enricher;
-use crate::finalizer::Finalizer;
-use crate::intake::Intake;
-use crate::link::{DeathWatch, Link, Obituary};
+use crate::consumer::PartitionConsumer;
+use crate::link::Link;
 use crate::messages::{
     Cut, CutEpoch, Drain, EndReason, EpochCommitted, Fatal, GenerationEnded, ReadUntil,
     RecordBatch, SourceEvent,
 };
-use crate::refuse::RefuseList;
-use crate::settings::{OnDataLoss, Settings};
-use crate::source::{Feed, PartitionRange, Source, SourceError, TopicDescription};
-use crate::store::{Store, StoreError, TopicProgress};
-use crate::window::WindowShard;
-use crate::writer::Writer;
+use crate::source::{Feed, SourceError, TopicDescription};
+use crate::store::TopicProgress;
 
 /// How often limits and the interval are looked at.
 const TICK: Duration = Duration::from_millis(5);
@@ -52,47 +46,17 @@ pub struct GroupMember {
     leaving: BTreeSet<PartitionId>,
     /// Those whose last epoch is on its way; they are let go when it is committed.
     letting_go: Option<(u64, BTreeSet<PartitionId>)>,
+    opening: Option<Opening>,
+    /// What the source said while the topic was being opened: a revocation must find the consumers it is about.
+    unheard: VecDeque<SourceEvent>,
     draining: bool,
     has_left: bool,
 }
 
-/// The end of each partition as first seen; all generations of a run go to the same.
-pub type EndOffsets = Arc<OnceLock<Arc<Vec<(PartitionId, Offset)>>>>;
-
-/// What a [`GroupMember`] is made of.
-pub struct MemberParts {
-    /// The generation it belongs to.
-    pub generation: u64,
-    /// Settings of the pipeline.
-    pub settings: Settings,
-    /// Where records come from.
-    pub source: Arc<dyn Source>,
-    /// The ends to reach under `run --until-end`, once they are known.
-    pub ends: EndOffsets,
-    /// Where progress is.
-    pub store: Arc<dyn Store>,
-    /// Where memory is accounted.
-    pub intake: Arc<Intake>,
-    /// Hashes keys for all actors of the generation.
-    pub hasher: KeyHasher,
-    /// What PostgreSQL refused before.
-    pub refuse: Arc<RefuseList>,
-    /// Threads to put consumers on.
-    pub threads: Vec<ArbiterHandle>,
-    /// All window shards.
-    pub shards: Vec<Link<WindowShard>>,
-    /// All enrichers.
-    pub enrichers: Vec<Link<Enricher>>,
-    /// The writer.
-    pub writer: Link<Writer>,
-    /// The finalizer.
-    pub finalizer: Link<Finalizer>,
-    /// Who is told that the generation cannot go on.
-    pub ended: Recipient<GenerationEnded>,
-    /// Whom deaths are reported to.
-    pub obituary: Obituary,
-    /// Reports this actor's death.
-    pub watch: DeathWatch,
+/// The topic is being opened, for these partitions or for none in particular.
+struct Opening {
+    handle: SpawnHandle,
+    is_answer: bool,
 }
 
 impl GroupMember {
@@ -105,6 +69,8 @@ impl GroupMember {
             consumers: BTreeMap::new(),
             leaving: BTreeSet::new(),
             letting_go: None,
+            opening: None,
+            unheard: VecDeque::new(),
             draining: false,
             has_left: false,
         }
@@ -175,20 +141,27 @@ impl GroupMember {
 
     /// Takes partitions up: rows first, then from where their progress is.
     fn take_up(&mut self, partitions: Vec<PartitionId>, ctx: &mut Context<Self>) {
-        let opening = open(
-            Arc::clone(&self.parts.source),
-            Arc::clone(&self.parts.store),
-            self.parts.settings.patience,
+        // The group waits for an answer, also where nothing is left to read; without a question there is none.
+        let is_answer = !partitions.is_empty();
+        let parts = &self.parts;
+        let opening = opening::open(
+            Arc::clone(&parts.source),
+            Arc::clone(&parts.store),
+            parts.settings.patience,
         );
-        // No message is handled meanwhile: a revocation must find the consumers it is about.
-        ctx.wait(opening.into_actor(self).map(move |opened, member, _| match opened {
-            Ok((topic, progress)) => {
-                if let Err(fatal) = member.start_consumers(&partitions, &topic, &progress) {
-                    member.end(EndReason::Fatal(fatal));
-                }
+        let handle = ctx.spawn(opening.into_actor(self).map(move |opened, member, ctx| {
+            member.opening = None;
+            let feeds = opened.and_then(|(topic, progress)| {
+                member.start_consumers(&partitions, &topic, &progress)
+            });
+            match feeds {
+                Ok(feeds) if is_answer => member.parts.source.feed(feeds),
+                Ok(_) => {}
+                Err(fatal) => member.end(EndReason::Fatal(fatal)),
             }
-            Err(fatal) => member.end(EndReason::Fatal(fatal)),
+            member.hear(ctx);
         }));
+        self.opening = Some(Opening { handle, is_answer });
     }
 
     fn start_consumers(
@@ -196,7 +169,7 @@ impl GroupMember {
         partitions: &[PartitionId],
         topic: &TopicDescription,
         progress: &TopicProgress,
-    ) -> Result<(), Fatal> {
+    ) -> Result<Vec<Feed>, Fatal> {
         if self.parts.settings.until_end {
             let ends = self.parts.ends.get_or_init(|| {
                 Arc::new(topic.partitions.iter().map(|at| (at.partition, at.high)).collect())
@@ -204,61 +177,54 @@ impl GroupMember {
             self.parts.finalizer.send(ReadUntil(Arc::clone(ends)));
         }
         let incarnation = progress.incarnation;
+        let on_data_loss = self.parts.settings.kafka.on_data_loss;
         let mut feeds = Vec::with_capacity(partitions.len());
-        for partition in partitions {
-            let range = topic.partitions.iter().find(|range| range.partition == *partition);
-            let (Some(range), Some(progress)) = (range, progress.partitions.get(partition)) else {
+        for &partition in partitions {
+            let range = topic.partitions.iter().find(|range| range.partition == partition);
+            let (Some(range), Some(progress)) = (range, progress.partitions.get(&partition)) else {
                 continue; // deleted since
             };
-            let from = first_offset(range, progress, self.parts.settings.kafka.on_data_loss)?;
-            feeds.push(self.start_consumer(progress, incarnation, from));
+            let from = opening::first_offset(range, progress, on_data_loss)?;
+            let epoch = self.cutter.accumulating();
+            let consumer = self.parts.start_consumer(progress, incarnation, from, epoch);
+            self.consumers.insert(partition, consumer.clone());
+            let sink = Box::new(move |batch: RecordBatch| consumer.send(batch));
+            feeds.push(Feed { partition, from, sink });
         }
-        // The group waits for an answer, also where nothing is left to read; without a question there is none.
-        if !partitions.is_empty() {
-            self.parts.source.feed(feeds);
-        }
-        Ok(())
+        Ok(feeds)
     }
 
-    fn start_consumer(
-        &mut self,
-        progress: &PartitionProgress,
-        incarnation: i32,
-        from: Offset,
-    ) -> Feed {
-        let partition = progress.partition;
-        debug!(%partition, %from, "taking a partition up");
-        let parts = &self.parts;
-        let stop_at = parts.ends.get().and_then(|ends| {
-            ends.iter().find(|(ending, _)| *ending == partition).map(|(_, end)| *end)
-        });
-        let settings = FoldSettings {
-            topic: parts.settings.kafka.topic.as_str().into(),
-            incarnation,
-            rules: parts.settings.rules,
-            hasher: parts.hasher.clone(),
-            shards: parts.shards.len(),
-            enrichers: parts.settings.store_events.then_some(parts.enrichers.len()),
-            refuse: Arc::clone(&parts.refuse),
-        };
-        let consumer = PartitionConsumer {
-            fold: PartitionFold::new(settings, *progress, from, stop_at),
-            epoch: self.cutter.accumulating(),
-            intake: Arc::clone(&parts.intake),
-            shards: parts.shards.clone(),
-            enrichers: parts.enrichers.clone(),
-            writer: parts.writer.clone(),
-            has_ended: false,
-            watch: parts.obituary.watch("PartitionConsumer"),
-        };
-        let at = usize::try_from(partition.0).unwrap_or(0) % parts.threads.len().max(1);
-        let addr = match parts.threads.get(at) {
-            Some(thread) => PartitionConsumer::start_in_arbiter(thread, |_| consumer),
-            None => consumer.start(),
-        };
-        let link = Link::new(addr, "PartitionConsumer", &parts.obituary);
-        self.consumers.insert(partition, link.clone());
-        Feed { partition, from, sink: Box::new(move |batch: RecordBatch| link.send(batch)) }
+    /// Does what the source said, in its order, as far as nothing is being opened.
+    fn hear(&mut self, ctx: &mut Context<Self>) {
+        while self.opening.is_none()
+            && let Some(event) = self.unheard.pop_front()
+        {
+            match event {
+                // What is given to a member about to leave goes to another; but the group waits for an answer.
+                SourceEvent::Assigned(_) if self.draining => self.parts.source.feed(Vec::new()),
+                SourceEvent::Assigned(partitions) => self.take_up(partitions, ctx),
+                SourceEvent::Revoked(partitions) => self.revoked(partitions),
+                SourceEvent::Failed(SourceError::Configuration(reason)) => {
+                    self.end(EndReason::Fatal(Fatal::Mismatch(reason)));
+                }
+                SourceEvent::Failed(error) => {
+                    warn!(%error, "the source failed");
+                    ctx.stop(); // reported as this actor's death: a new generation starts
+                }
+                SourceEvent::Left => self.end(EndReason::Drained),
+            }
+        }
+    }
+
+    fn revoked(&mut self, partitions: Vec<PartitionId>) {
+        let (ours, others): (Vec<_>, Vec<_>) =
+            partitions.into_iter().partition(|partition| self.consumers.contains_key(partition));
+        if !others.is_empty() {
+            self.parts.source.release(others);
+        }
+        self.leaving.extend(ours);
+        self.cutter.ask();
+        self.try_cut();
     }
 }
 
@@ -276,10 +242,8 @@ impl Actor for GroupMember {
             }
             member.try_cut();
         });
-        if self.parts.settings.until_end {
-            // The ends to reach are known at once, also to a member that is never given a partition.
-            self.take_up(Vec::new(), ctx);
-        }
+        // Also a member that is never given a partition sees what does not fit, and the ends to reach.
+        self.take_up(Vec::new(), ctx);
         if let Some(patience) = self.parts.settings.patience {
             self.watch_brokers(patience, ctx);
         }
@@ -290,32 +254,8 @@ impl Handler<SourceEvent> for GroupMember {
     type Result = ();
 
     fn handle(&mut self, event: SourceEvent, ctx: &mut Self::Context) {
-        match event {
-            // What is given to a member about to leave goes to another; but the group waits for an answer.
-            SourceEvent::Assigned(_) if self.draining => self.parts.source.feed(Vec::new()),
-            SourceEvent::Assigned(partitions) => self.take_up(partitions, ctx),
-            SourceEvent::Revoked(partitions) => {
-                let (ours, others): (Vec<_>, Vec<_>) = partitions
-                    .into_iter()
-                    .partition(|partition| self.consumers.contains_key(partition));
-                if !others.is_empty() {
-                    self.parts.source.release(others);
-                }
-                self.leaving.extend(ours);
-                self.cutter.ask();
-                self.try_cut();
-            }
-            SourceEvent::Failed(SourceError::Configuration(reason)) => {
-                self.end(EndReason::Fatal(Fatal::Mismatch(reason)));
-            }
-            SourceEvent::Failed(error) => {
-                warn!(%error, "the source failed");
-                ctx.stop(); // reported as this actor's death: a new generation starts
-            }
-            SourceEvent::Left => {
-                self.end(EndReason::Drained);
-            }
-        }
+        self.unheard.push_back(event);
+        self.hear(ctx);
     }
 }
 
@@ -335,67 +275,19 @@ impl Handler<EpochCommitted> for GroupMember {
 impl Handler<Drain> for GroupMember {
     type Result = ();
 
-    fn handle(&mut self, _: Drain, _: &mut Self::Context) {
+    fn handle(&mut self, _: Drain, ctx: &mut Self::Context) {
         info!("cutting and committing a last epoch");
         self.draining = true;
         self.parts.intake.close();
+        if let Some(opening) = self.opening.take() {
+            ctx.cancel_future(opening.handle);
+            if opening.is_answer {
+                self.parts.source.feed(Vec::new());
+            }
+        }
+        self.hear(ctx);
         self.leaving.extend(self.consumers.keys());
         self.cutter.ask();
         self.try_cut();
     }
-}
-
-/// Describes the topic and puts rows first, trying for as long as it takes.
-async fn open(
-    source: Arc<dyn Source>,
-    store: Arc<dyn Store>,
-    patience: Option<Duration>,
-) -> Result<(TopicDescription, TopicProgress), Fatal> {
-    let mut backoff =
-        Backoff::new(Duration::from_millis(200), Duration::from_secs(5)).with_patience(patience);
-    loop {
-        let reason = match source.describe(ASK_BROKERS).await {
-            Ok(topic) => match store.open_topic(&topic).await {
-                Ok(progress) => return Ok((topic, progress)),
-                Err(StoreError::Mismatch(reason)) => return Err(Fatal::Mismatch(reason)),
-                Err(error) => format!("PostgreSQL: {error}"),
-            },
-            Err(SourceError::Configuration(reason)) => return Err(Fatal::Mismatch(reason)),
-            Err(error) => format!("Kafka: {error}"),
-        };
-        if backoff.is_exhausted() {
-            return Err(Fatal::OutOfReach(reason));
-        }
-        let wait = backoff.next_wait();
-        warn!(%reason, retry_in = ?wait, "the topic cannot be opened; trying again");
-        tokio::time::sleep(wait).await;
-    }
-}
-
-/// Where to read on, or why that cannot be.
-fn first_offset(
-    range: &PartitionRange,
-    progress: &PartitionProgress,
-    on_data_loss: OnDataLoss,
-) -> Result<Offset, Fatal> {
-    let (partition, next) = (range.partition, progress.next_offset);
-    if next > range.high {
-        return Err(Fatal::Mismatch(format!(
-            "partition {partition} ends at offset {} in Kafka, but records up to {next} are in PostgreSQL: the topic was \
-             truncated or restored. Use another schema or database for what it holds now",
-            range.high
-        )));
-    }
-    if next >= range.low {
-        return Ok(next);
-    }
-    let missing = format!("offsets {next} to {} of partition {partition}", range.low.0 - 1);
-    if on_data_loss == OnDataLoss::Continue {
-        warn!(missing, "Kafka no longer has records that were not read; counted as lost");
-        return Ok(range.low);
-    }
-    Err(Fatal::Mismatch(format!(
-        "Kafka no longer has {missing}, which were never read. Give the topic a longer retention; to go on without \
-         them, set kafka.on_data_loss = \"continue\": they are then counted as lost in the ledger"
-    )))
 }

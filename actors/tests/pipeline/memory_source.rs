@@ -286,10 +286,12 @@ impl Poller {
             if from >= to && (from < end || *has_ended) {
                 continue;
             }
-            if !intake.is_open() {
+            let room = intake.room();
+            if room == 0 {
                 self.seen.refused.fetch_add(1, SeqCst);
                 return false;
             }
+            let to = to.min(from + room);
             *has_ended = to == end;
             feed.from = Offset(i64::try_from(to).unwrap());
             let records = MemoryRecords {
@@ -303,7 +305,7 @@ impl Poller {
             self.seen.records.fetch_add(to - from, SeqCst);
             self.seen.bytes.fetch_add(bytes, SeqCst);
             let end = has_ended.then_some(feed.from);
-            let credit = intake.lend(bytes);
+            let credit = intake.lend(to - from, bytes);
             (feed.sink)(RecordBatch { records: Box::new(records), credit, end });
             any = true;
         }

@@ -43,6 +43,13 @@ struct Generation {
     sinks: BTreeMap<PartitionId, Box<dyn Fn(RecordBatch) + Send>>,
 }
 
+impl Generation {
+    /// How many records it may be given.
+    fn room(&self) -> usize {
+        if self.sinks.is_empty() { 0 } else { self.intake.room() }
+    }
+}
+
 pub(super) struct Poller {
     consumer: Arc<Consumer>,
     topic: String,
@@ -86,12 +93,10 @@ impl Poller {
                 }
                 Err(mpsc::TryRecvError::Empty) => {}
             }
-            let may_take = self.generation.as_ref().is_some_and(|generation| {
-                !generation.sinks.is_empty() && generation.intake.is_open()
-            });
-            self.serve_group(if may_take { Duration::ZERO } else { PAUSE });
-            if may_take {
-                self.deliver();
+            let room = self.generation.as_ref().map_or(0, Generation::room);
+            self.serve_group(if room > 0 { Duration::ZERO } else { PAUSE });
+            if room > 0 {
+                self.deliver(room);
             }
         }
     }
@@ -214,9 +219,9 @@ impl Poller {
         }
     }
 
-    /// Takes one batch and hands each partition its share.
-    fn deliver(&mut self) {
-        let messages = self.queue.take(BATCH_WAIT);
+    /// Takes one batch of at most `room` messages and hands each partition its share.
+    fn deliver(&mut self, room: usize) {
+        let messages = self.queue.take(room, BATCH_WAIT);
         let mut shares: BTreeMap<PartitionId, Share> = BTreeMap::new();
         for message in messages {
             let share = shares.entry(message.partition()).or_default();
@@ -236,7 +241,7 @@ impl Poller {
                     messages: share.messages,
                     _consumer: Arc::clone(&self.consumer),
                 };
-                let credit = generation.intake.lend(records.bytes());
+                let credit = generation.intake.lend(records.messages.len(), records.bytes());
                 sink(RecordBatch { records: Box::new(records), credit, end: share.end });
             }
         }

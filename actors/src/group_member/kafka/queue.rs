@@ -57,16 +57,16 @@ impl DataQueue {
         }
     }
 
-    /// Takes what is there, waiting at most `timeout` for a full batch.
-    pub(super) fn take(&mut self, timeout: Duration) -> Vec<KafkaMessage> {
+    /// Takes what is there, at most `most` messages, waiting at most `timeout` for that many or a full batch.
+    pub(super) fn take(&mut self, most: usize, timeout: Duration) -> Vec<KafkaMessage> {
         let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
-        // SAFETY: the buffer has room for as many pointers as is said; the first `taken` are ours afterwards.
+        // SAFETY: the buffer has room for at least as many pointers as is said; the first `taken` are ours afterwards.
         let taken = unsafe {
             sys::rd_kafka_consume_batch_queue(
                 self.queue.as_ptr(),
                 timeout_ms,
                 self.buffer.as_mut_ptr(),
-                self.buffer.len(),
+                self.buffer.len().min(most),
             )
         };
         let taken = usize::try_from(taken).unwrap_or(0);

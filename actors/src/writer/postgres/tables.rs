@@ -2,11 +2,14 @@
 
 use hitstream_domain::rollup::Rollup;
 
+const OPEN_KEY: &str = "window_start, host_hash, row_key";
+/// Late rows outlive a change of `window.size`: windows of both sizes may start together.
+const LATE_KEY: &str = "window_start, window_end, host_hash, row_key";
+
 /// The statements of one rollup.
 #[derive(Clone, Debug)]
 pub(super) struct RollupTables {
     pub(super) open: String,
-
     pub(super) upsert_open: String,
     pub(super) upsert_late: String,
     pub(super) move_window: String,
@@ -25,8 +28,8 @@ impl RollupTables {
             rollup.name
         );
         Self {
-            upsert_open: upsert(&open, &columns, rollup.dimensions.len()),
-            upsert_late: upsert(&late, &columns, rollup.dimensions.len()),
+            upsert_open: upsert(&open, OPEN_KEY, &columns, rollup.dimensions.len()),
+            upsert_late: upsert(&late, LATE_KEY, &columns, rollup.dimensions.len()),
             move_window,
             open,
         }
@@ -34,12 +37,12 @@ impl RollupTables {
 }
 
 /// Rows come sorted by key, and an unnest keeps their order, so that instances take row locks in the same order.
-fn upsert(table: &str, columns: &str, dimensions: usize) -> String {
+fn upsert(table: &str, key: &str, columns: &str, dimensions: usize) -> String {
     let texts: Vec<String> = (0..dimensions).map(|at| format!("${}::text[]", at + 6)).collect();
     let texts = texts.join(", ");
     format!(
         "INSERT INTO {table} AS t (window_start, window_end, host_hash, row_key, num_hits, {columns}) \
          SELECT * FROM unnest($1::timestamptz[], $2::timestamptz[], $3::bigint[], $4::uuid[], $5::bigint[], {texts}) \
-         ON CONFLICT (window_start, host_hash, row_key) DO UPDATE SET num_hits = t.num_hits + excluded.num_hits"
+         ON CONFLICT ({key}) DO UPDATE SET num_hits = t.num_hits + excluded.num_hits"
     )
 }
