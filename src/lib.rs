@@ -17,6 +17,7 @@ pub mod audit;
 pub mod cli;
 pub mod config;
 mod database;
+pub mod frontier;
 pub mod generate;
 pub mod import;
 pub mod migrate;

@@ -35,6 +35,7 @@ pub(crate) fn settings(
             window_shards: config.actors.window_shards.get().get(),
             enrichers: config.enrich.workers.get().get(),
         },
+        stall_timeout: config.actors.stall_timeout,
         shutdown_timeout: config.shutdown.timeout,
         until_end,
         patience,

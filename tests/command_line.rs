@@ -7,7 +7,7 @@ use crate::support::process::{Running, wait_until};
 use crate::support::{Bench, process::Hitstream};
 
 const PATIENCE: Duration = Duration::from_secs(20);
-const COMMANDS: [&str; 5] = ["run", "import", "generate", "migrate", "audit"];
+const COMMANDS: [&str; 6] = ["run", "import", "generate", "migrate", "frontier", "audit"];
 
 #[test]
 fn help_of_every_command_has_examples() {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use actix::Message;
-use hitstream_domain::frontier::IdleClaim;
-use hitstream_domain::progress::{Ledger, Offset, PartitionId};
+use hitstream_domain::idle::IdleClaim;
+use hitstream_domain::progress::{Ledger, Offset, OffsetRange, PartitionId};
 use hitstream_domain::rollup::Delta;
 use hitstream_domain::time::EventTime;
 
@@ -31,6 +31,10 @@ pub enum SourceEvent {
     Assigned(Vec<PartitionId>),
     /// The group takes these partitions back; they are held until released.
     Revoked(Vec<PartitionId>),
+    /// This instance is a member of the group, whether or not partitions are left for it.
+    Joined,
+    /// No broker answers; the client goes on trying.
+    BrokersAway(String),
     /// The source ended and does not come back by itself.
     Failed(SourceError),
     /// The group was left, as asked.
@@ -80,6 +84,8 @@ pub struct EventsEnd(pub Cut);
 pub struct HitsPart {
     /// The epoch.
     pub cut: Cut,
+    /// The records that the sums are of, where they are one partition's.
+    pub of: Option<OffsetRange>,
     /// Sums of this shard's hosts, each with the place of its rollup in `ROLLUPS`.
     pub deltas: Vec<(usize, Delta)>,
 }
@@ -126,6 +132,13 @@ pub struct PartitionPart {
     pub claim: Option<IdleClaim>,
 }
 
+impl PartitionPart {
+    /// The records that it stands for.
+    pub fn range(&self) -> OffsetRange {
+        OffsetRange { partition: self.partition, from: self.from, to: self.to }
+    }
+}
+
 /// The epoch is in the tables. `Writer` → `GroupMember`, `Finalizer`.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
@@ -149,15 +162,17 @@ pub struct ReadUntil(pub Arc<Vec<(PartitionId, Offset)>>);
 pub struct Drain;
 
 /// An actor is no more. Anyone → `PipelineSupervisor`.
-#[derive(Clone, Copy, Debug, Message)]
+#[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
 pub struct ActorDied {
     /// Its generation.
     pub generation: u64,
     /// What it was.
     pub actor: &'static str,
-    /// How it ended.
-    pub cause: &'static str,
+    /// How it ended; what the panic said, if one ended it.
+    pub cause: String,
+    /// The records it was at.
+    pub work: Option<OffsetRange>,
 }
 
 /// Something that a generation cannot go on from. Actors → `PipelineSupervisor`.
@@ -175,6 +190,8 @@ pub struct GenerationEnded {
 pub enum EndReason {
     /// Another owner has moved a partition on; what was read here is void.
     Fenced(String),
+    /// Partitions were taken back, and what was read of them could not be committed in time.
+    RevokedUncommitted,
     /// PostgreSQL refused rows; their records go on the refuse list.
     Refused(RefuseList),
     /// Every partition reached the end seen at start.

@@ -2,7 +2,7 @@
 //! encoded once, where they arise and in parallel, and the writer only sends bytes.
 
 use bytes::Bytes;
-use hitstream_domain::progress::{Offset, PartitionId};
+use hitstream_domain::progress::{Offset, OffsetRange, PartitionId};
 use hitstream_domain::time::EventTime;
 
 /// PostgreSQL counts microseconds from 2000-01-01.
@@ -77,6 +77,13 @@ impl PackedRows {
     /// Bytes of memory in use.
     pub fn bytes(&self) -> usize {
         self.bytes.len() + self.rows.len() * size_of::<RowOrigin>()
+    }
+
+    /// The records that the rows are of, where they are one partition's in order.
+    pub fn range(&self) -> Option<OffsetRange> {
+        let (first, last) = (self.rows.first()?, self.rows.last()?);
+        let (partition, from) = (first.partition, first.offset);
+        Some(OffsetRange { partition, from, to: last.offset.next() })
     }
 
     /// Each row with its origin, in order.

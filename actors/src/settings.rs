@@ -19,6 +19,8 @@ pub struct Settings {
     pub store_events: bool,
     /// Sizes of the pools.
     pub pools: PoolSizes,
+    /// `actors.stall_timeout`: how long an actor may give no sign of life.
+    pub stall_timeout: Duration,
     /// `shutdown.timeout`: how long a last cut and commit may take.
     pub shutdown_timeout: Duration,
     /// `run --until-end`: stop at the end offsets seen at start.
@@ -26,6 +28,9 @@ pub struct Settings {
     /// How long Kafka or PostgreSQL may stay out of reach; `None` is for ever.
     pub patience: Option<Duration>,
 }
+
+/// `session.timeout.ms`, unless it is set.
+pub const DEFAULT_SESSION_TIMEOUT_MS: u64 = 9_000;
 
 /// How to reach the topic.
 #[derive(Clone, Debug)]
@@ -40,6 +45,24 @@ pub struct KafkaSettings {
     pub start: StartAt,
     /// `kafka.on_data_loss`: what to do when the broker no longer has the next offset.
     pub on_data_loss: OnDataLoss,
+}
+
+impl KafkaSettings {
+    /// The value of a librdkafka property that was set.
+    pub fn property(&self, name: &str) -> Option<&str> {
+        self.properties.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether the group's new protocol (KIP-848) is asked for, in which the brokers assign.
+    pub fn uses_consumer_protocol(&self) -> bool {
+        self.property("group.protocol").is_some_and(|value| value.eq_ignore_ascii_case("consumer"))
+    }
+
+    /// How long a revocation may wait for its last commit: half a session.
+    pub fn revocation_limit(&self) -> Duration {
+        let session = self.property("session.timeout.ms").and_then(|value| value.parse().ok());
+        Duration::from_millis(session.unwrap_or(DEFAULT_SESSION_TIMEOUT_MS)) / 2
+    }
 }
 
 /// Where a pipeline without any progress begins.

@@ -3,13 +3,16 @@
 //! The real one is [`crate::group_member::kafka`].
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Recipient;
 use futures::future::BoxFuture;
-use hitstream_domain::progress::{Offset, PartitionId};
+use hitstream_domain::progress::{Offset, OffsetRange, PartitionId};
 use hitstream_domain::time::EventTime;
 
+use crate::intake::Intake;
+use crate::link::DeathWatch;
 use crate::messages::{RecordBatch, SourceEvent};
 
 /// One record as it lies in the client's memory.
@@ -30,6 +33,9 @@ pub trait Records: Send {
 
     /// Bytes of all values.
     fn bytes(&self) -> usize;
+
+    /// Where they are; `None` where there are none.
+    fn range(&self) -> Option<OffsetRange>;
 }
 
 /// A topic as the source finds it.
@@ -78,6 +84,16 @@ impl fmt::Debug for Feed {
     }
 }
 
+/// What a generation of actors gives to its source.
+pub struct Attachment {
+    /// Who is told of assignments.
+    pub events: Recipient<SourceEvent>,
+    /// How much may be taken in.
+    pub intake: Arc<Intake>,
+    /// Reports the death of whoever serves the source; retired when the generation detaches.
+    pub watch: DeathWatch,
+}
+
 /// Why a source cannot answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
@@ -96,8 +112,8 @@ pub enum SourceError {
 /// so that a crash inside the process moves no partition.
 pub trait Source: Send + Sync {
     /// Sends events to a new generation from now on, beginning with the present assignment. Feeds of the generation
-    /// before end. Nothing is drained while `intake` is closed.
-    fn attach(&self, events: Recipient<SourceEvent>, intake: std::sync::Arc<crate::intake::Intake>);
+    /// before end. Nothing is drained while the intake has no room. A source that had died starts anew.
+    fn attach(&self, generation: Attachment);
 
     /// Drops all feeds; the membership stays.
     fn detach(&self);
@@ -107,6 +123,9 @@ pub trait Source: Send + Sync {
         &self,
         timeout: Duration,
     ) -> BoxFuture<'static, Result<TopicDescription, SourceError>>;
+
+    /// Asks the broker where a partition ends now.
+    fn end_of(&self, partition: PartitionId) -> BoxFuture<'static, Result<Offset, SourceError>>;
 
     /// Reads these partitions, which were assigned.
     fn feed(&self, feeds: Vec<Feed>);

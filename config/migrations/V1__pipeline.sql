@@ -31,7 +31,7 @@ COMMENT ON TABLE  frontier IS 'How far the whole topic has come in event time. O
 COMMENT ON COLUMN frontier.only_row IS 'Always true: keeps the table at one row.';
 COMMENT ON COLUMN frontier.f IS 'Windows that end at or before this are final. Never goes back.';
 COMMENT ON COLUMN frontier.updated_at IS 'When it last moved, for people.';
-COMMENT ON COLUMN frontier.note IS 'Why an operator moved it by hand, if one did.';
+COMMENT ON COLUMN frontier.note IS 'What operators did to it by hand, a line each.';
 INSERT INTO frontier DEFAULT VALUES;
 
 CREATE TABLE partition_progress (

@@ -31,49 +31,6 @@ pub fn frontier(
     held_by.or(greatest).unwrap_or(EventTime::NEG_INFINITY)
 }
 
-/// When one partition last had an accepted record, on the reader's monotonic clock; grounds for an idle claim.
-///
-/// The clock is whatever steady `Duration` since an arbitrary start the caller uses for all calls.
-#[derive(Clone, Copy, Debug)]
-pub struct QuietTime {
-    quiet_since: Duration,
-}
-
-/// Proof that a partition was idle at an instant; it ages until it reaches PostgreSQL.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IdleClaim {
-    /// The instant E: when the broker was asked for the end of the partition.
-    pub proven_at: Duration,
-}
-
-impl QuietTime {
-    /// Quiet time starts at zero with the assignment.
-    pub fn starting(assigned_at: Duration) -> Self {
-        Self { quiet_since: assigned_at }
-    }
-
-    /// An accepted record ends the quiet; a rejected one does not come here.
-    pub fn accepted(&mut self, now: Duration) {
-        self.quiet_since = self.quiet_since.max(now);
-    }
-
-    /// Makes a claim of a broker's answer that the partition ends where the reader stands.
-    ///
-    /// `asked_at` is when ListOffsets was sent. No claim where a record was accepted less than `idle_timeout` before.
-    pub fn claim(&self, asked_at: Duration, idle_timeout: Duration) -> Option<IdleClaim> {
-        let quiet = asked_at.checked_sub(self.quiet_since)?;
-        (quiet >= idle_timeout).then_some(IdleClaim { proven_at: asked_at })
-    }
-}
-
-impl IdleClaim {
-    /// How long the claim still holds at `now`: `idle_timeout` less its age. `None` once it has run out.
-    pub fn remaining(&self, now: Duration, idle_timeout: Duration) -> Option<Duration> {
-        let age = now.checked_sub(self.proven_at)?;
-        idle_timeout.checked_sub(age).filter(|left| !left.is_zero())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,18 +66,5 @@ mod tests {
     #[test]
     fn all_idle_take_the_greatest_watermark() {
         assert_eq!(at(0, &[partition(Some(100), Some(9)), partition(Some(50), Some(9))]), 90);
-    }
-
-    #[test]
-    fn claim_needs_a_whole_timeout_of_quiet_before_the_question_was_asked() {
-        let s = Duration::from_secs;
-        let mut quiet = QuietTime::starting(s(100));
-        assert_eq!(quiet.claim(s(159), s(60)), None);
-        assert!(quiet.claim(s(160), s(60)).is_some());
-        quiet.accepted(s(150));
-        assert_eq!(quiet.claim(s(160), s(60)), None);
-        let claim = quiet.claim(s(210), s(60)).unwrap();
-        assert_eq!(claim.remaining(s(215), s(60)), Some(s(55)));
-        assert_eq!(claim.remaining(s(270), s(60)), None);
     }
 }

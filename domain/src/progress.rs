@@ -33,6 +33,23 @@ impl fmt::Display for Offset {
     }
 }
 
+/// A range of offsets of one partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OffsetRange {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The first offset.
+    pub from: Offset,
+    /// The offset after the last one.
+    pub to: Offset,
+}
+
+impl fmt::Display for OffsetRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "partition {}, offsets from {} to before {}", self.partition, self.from, self.to)
+    }
+}
+
 /// What is known of one partition in `partition_progress`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartitionProgress {

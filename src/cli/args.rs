@@ -106,6 +106,17 @@ with it, all records of one key go to one partition.")]
   hitstream migrate
   HITSTREAM_WINDOW__SIZE=1m HITSTREAM_WINDOW__SLIDE=1m hitstream migrate --close-open")]
     Migrate(MigrateArgs),
+    /// Show what holds the frontier; release it from a partition by hand
+    #[command(after_help = "Examples:
+  hitstream frontier
+  hitstream frontier --json
+  hitstream frontier --release 3
+
+A window is final once the frontier has passed its end: the least watermark over all partitions that are not idle. A
+partition that nobody reads, or whose producer is dead, holds it, and with it every window. To release it from that
+partition makes those windows final without waiting. Hits that still come there are not lost: they are counted in
+late_web_traffic. It lasts until the partition's next accepted record and is noted in frontier.note.")]
+    Frontier(FrontierArgs),
     /// Prove that nothing is lost and nothing doubled
     #[command(after_help = "Examples:
   hitstream audit
@@ -161,6 +172,17 @@ pub struct MigrateArgs {
     /// Close all open windows, so that other window settings can take over; no instance may be running
     #[arg(long)]
     pub close_open: bool,
+}
+
+/// Arguments of `frontier`.
+#[derive(Debug, Args)]
+pub struct FrontierArgs {
+    /// Release the frontier from this partition; may be given more than once
+    #[arg(long, value_name = "PARTITION", value_parser = clap::value_parser!(i32).range(0..))]
+    pub release: Vec<i32>,
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `audit`.

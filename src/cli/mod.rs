@@ -8,7 +8,8 @@ mod panic;
 pub(crate) mod progress;
 
 pub use args::{
-    AuditArgs, Cli, Command, GlobalArgs, ImportArgs, KeyArgs, MigrateArgs, RunArgs, TopicArgs,
+    AuditArgs, Cli, Command, FrontierArgs, GlobalArgs, ImportArgs, KeyArgs, MigrateArgs, RunArgs,
+    TopicArgs,
 };
 pub use error::{CliError, Outcome};
 
@@ -23,6 +24,7 @@ use crate::config::{Config, ConfigError, Layers, Loaded};
 /// Runs the program with this process's arguments and environment.
 pub fn main() -> ExitCode {
     panic::install_hook();
+    hitstream_actors::faults::arm();
     match std::panic::catch_unwind(|| answer(std::env::args_os())) {
         Ok(code) => ExitCode::from(code),
         Err(_) => {
@@ -73,6 +75,7 @@ fn dispatch(config: &Config, command: Command) -> Result<Outcome, CliError> {
         Command::Import(args) => crate::import::import(config, &args),
         Command::Generate(args) => crate::generate::generate(config, &args),
         Command::Migrate(args) => crate::migrate::migrate(config, &args),
+        Command::Frontier(args) => crate::frontier::frontier(config, &args),
         Command::Audit(args) => crate::audit::audit(config, &args),
     }
 }

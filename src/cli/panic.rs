@@ -13,6 +13,7 @@ pub(super) fn install_hook() {
         let what = describe(info);
         let thread = std::thread::current();
         tracing::error!(thread = thread.name().unwrap_or("unnamed"), "panic: {what}");
+        hitstream_actors::link::note_panic(&what);
         if let Ok(mut last) = LAST.lock() {
             *last = Some(what);
         }

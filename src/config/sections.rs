@@ -117,6 +117,9 @@ pub struct ActorsConfig {
     pub threads: Parallelism,
     /// Window shards.
     pub window_shards: Parallelism,
+    /// Time without a sign of life after which an actor counts as dead.
+    #[serde(with = "duration")]
+    pub stall_timeout: Duration,
 }
 
 /// `[shutdown]`

@@ -174,6 +174,7 @@ fn check_times(config: &Config, found: &mut Found<'_>) {
         "must not be less than flush.interval: an idle claim would expire before the commit that renews it",
     );
     found.range("enrich.deadline", config.enrich.deadline, MILLISECOND, 60 * SECOND);
+    found.range("actors.stall_timeout", config.actors.stall_timeout, 5 * SECOND, HOUR);
     found.range("shutdown.timeout", config.shutdown.timeout, 100 * MILLISECOND, DAY);
 }
 

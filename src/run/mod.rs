@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use actix::Actor;
 use hitstream_actors::group_member::kafka::KafkaSource;
 use hitstream_actors::messages::Fatal;
+use hitstream_actors::metrics::Metrics;
+use hitstream_actors::readiness::Readiness;
 use hitstream_actors::supervisor::{Blueprint, PipelineSupervisor, Shutdown};
 use hitstream_actors::writer::postgres::{PostgresStore, migrate};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -60,12 +62,21 @@ async fn pipeline(config: &Config, args: &RunArgs, tally: Tally) -> Result<Stopp
     let blueprint = prepared?;
     let observer = Observer::new(tally, args.until_end).start();
     let blueprint = Blueprint { observers: vec![observer.recipient()], ..blueprint };
+    let metrics = blueprint.metrics.clone();
     let (tell, mut ended) = oneshot::channel();
     let supervisor = PipelineSupervisor::new(blueprint, tell).start();
     let mut stopped = Stopped::AtEnd;
     loop {
         tokio::select! {
             outcome = &mut ended => {
+                let Metrics { generations, fenced_commits, late_revocations, .. } = &metrics;
+                info!(
+                    generations = generations.get(),
+                    fenced_commits = fenced_commits.get(),
+                    late_revocations = late_revocations.get(),
+                    idle_claims = metrics.idle_claims.get(),
+                    "pipeline ended"
+                );
                 let outcome = outcome.map_err(|_| anyhow::anyhow!("the supervisor ended without a word"))?;
                 return outcome.map(|()| stopped).map_err(failure);
             }
@@ -98,14 +109,16 @@ async fn prepare(config: &Config, until_end: bool) -> Result<Blueprint, CliError
     if until_end {
         find_topic(config).await?;
     }
-    let source =
-        KafkaSource::join(&settings.kafka).map_err(|error| topic::failure(config, error))?;
+    let source = KafkaSource::join(settings.kafka.clone(), settings.stall_timeout)
+        .map_err(|error| topic::failure(config, error))?;
     let store = PostgresStore::new(postgres, wiring::pipeline(config)?);
     Ok(Blueprint {
         settings,
         source: Arc::new(source),
         store: Arc::new(store),
         observers: Vec::new(),
+        readiness: Readiness::default(),
+        metrics: Metrics::new(),
     })
 }
 

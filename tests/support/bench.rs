@@ -9,6 +9,7 @@ use super::hit::Sendable;
 use super::kafka;
 use super::model::{Counts, Key, Model};
 use super::process::{Finished, Hitstream};
+use super::server::Server;
 use super::skip;
 
 /// The tables whose sums are compared, and what is compared with what.
@@ -31,22 +32,38 @@ pub(crate) struct Bench {
 impl Bench {
     /// A bench for the test called `name`; `None`, with a word, where no services run.
     pub(crate) fn new(name: &str) -> Option<Self> {
-        Self::create(name, "")
+        Self::on(name, None, None)
+    }
+
+    /// A bench on servers of its own; `None` stands for the shared one.
+    pub(crate) fn on(
+        name: &str,
+        kafka: Option<&Server>,
+        postgres: Option<&Server>,
+    ) -> Option<Self> {
+        let shared = |name| std::env::var(name).ok();
+        let kafka_url = kafka.map_or_else(|| shared("KAFKA_URL"), |own| Some(own.url().to_owned()));
+        let postgres_url =
+            postgres.map_or_else(|| shared("POSTGRES_URL"), |own| Some(own.url().to_owned()));
+        Self::create(name, "", kafka_url, postgres_url)
     }
 
     /// A bench whose database has another encoding than UTF-8.
     pub(crate) fn in_encoding(name: &str, encoding: &str) -> Option<Self> {
-        Self::create(
-            name,
-            &format!(" ENCODING '{encoding}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"),
-        )
+        let options =
+            format!(" ENCODING '{encoding}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'");
+        let shared = |name| std::env::var(name).ok();
+        Self::create(name, &options, shared("KAFKA_URL"), shared("POSTGRES_URL"))
     }
 
-    fn create(name: &str, options: &str) -> Option<Self> {
+    fn create(
+        name: &str,
+        options: &str,
+        kafka_url: Option<String>,
+        postgres_url: Option<String>,
+    ) -> Option<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let (Ok(kafka_url), Ok(postgres_url)) =
-            (std::env::var("KAFKA_URL"), std::env::var("POSTGRES_URL"))
-        else {
+        let (Some(kafka_url), Some(postgres_url)) = (kafka_url, postgres_url) else {
             skip("no services: run `make services && . ./.services.env` first, or `make test`");
             return None;
         };
@@ -95,9 +112,12 @@ impl Bench {
 
     /// Sends records to one partition.
     pub(crate) fn send(&self, partition: i32, records: &[Sendable]) {
-        let records: Vec<(Option<&[u8]>, Option<i64>)> =
-            records.iter().map(|(value, timestamp)| (value.as_deref(), *timestamp)).collect();
-        kafka::send(&self.kafka_url, &self.topic, partition, &records);
+        kafka::send(&self.kafka_url, &self.topic, partition, &borrowed(records));
+    }
+
+    /// Sends records to one partition in one transaction.
+    pub(crate) fn send_in_transaction(&self, partition: i32, records: &[Sendable]) {
+        kafka::send_in_transaction(&self.kafka_url, &self.topic, partition, &borrowed(records));
     }
 
     /// One number from the bench's own database.
@@ -113,8 +133,10 @@ impl Bench {
             .env("KAFKA_TOPIC", &self.topic)
             .env("KAFKA_GROUP", &self.topic)
             .env("POSTGRES_URL", &self.database_url())
-            .env("HITSTREAM_ACTORS__THREADS", "2")
-            .env("HITSTREAM_KAFKA__PROPERTIES__SESSION_TIMEOUT_MS", "6000");
+            .env("HITSTREAM_ACTORS__THREADS", "2");
+        if !self.settings.iter().any(|(name, _)| name.ends_with("PROPERTIES__GROUP_PROTOCOL")) {
+            hitstream.env("HITSTREAM_KAFKA__PROPERTIES__SESSION_TIMEOUT_MS", "6000");
+        }
         for (name, value) in &self.settings {
             hitstream.env(name, value);
         }
@@ -180,6 +202,10 @@ impl Bench {
     pub(crate) fn model(&self, size_secs: i64, slide_secs: i64) -> Model {
         Model::of(&kafka::read(&self.kafka_url, &self.topic), size_secs, slide_secs, 60)
     }
+}
+
+fn borrowed(records: &[Sendable]) -> Vec<(Option<&[u8]>, Option<i64>)> {
+    records.iter().map(|(value, timestamp)| (value.as_deref(), *timestamp)).collect()
 }
 
 /// Compares sums key by key and shows the first differences.

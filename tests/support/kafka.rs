@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -72,6 +72,15 @@ pub(crate) fn create(brokers: &str, topic: &str, partitions: i32) {
     answers[0].as_ref().unwrap();
 }
 
+/// Adds partitions to a topic.
+pub(crate) fn add_partitions(brokers: &str, topic: &str, total: usize) {
+    let admin: AdminClient<DefaultClientContext> = client(brokers).create().unwrap();
+    let options = AdminOptions::new().operation_timeout(Some(LIMIT));
+    let more = NewPartitions::new(topic, total);
+    let adding = admin.create_partitions([&more], &options);
+    futures::executor::block_on(adding).unwrap()[0].as_ref().unwrap();
+}
+
 /// Deletes a topic, if it is there.
 pub(crate) fn delete(brokers: &str, topic: &str) {
     let Ok(admin) = client(brokers).create::<AdminClient<DefaultClientContext>>() else { return };
@@ -92,6 +101,31 @@ pub(crate) fn send(
         .set("message.max.bytes", "10485760")
         .create()
         .unwrap();
+    enqueue(&producer, topic, partition, records);
+    producer.flush(LIMIT).unwrap();
+}
+
+/// The same in one transaction, which leaves a marker behind the records.
+pub(crate) fn send_in_transaction(
+    brokers: &str,
+    topic: &str,
+    partition: i32,
+    records: &[(Option<&[u8]>, Option<i64>)],
+) {
+    let producer: BaseProducer =
+        client(brokers).set("transactional.id", format!("{topic}-tx")).create().unwrap();
+    producer.init_transactions(LIMIT).unwrap();
+    producer.begin_transaction().unwrap();
+    enqueue(&producer, topic, partition, records);
+    producer.commit_transaction(LIMIT).unwrap();
+}
+
+fn enqueue(
+    producer: &BaseProducer,
+    topic: &str,
+    partition: i32,
+    records: &[(Option<&[u8]>, Option<i64>)],
+) {
     for (value, timestamp) in records {
         let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic).partition(partition);
         record.payload = *value;
@@ -99,7 +133,6 @@ pub(crate) fn send(
         producer.send(record).map_err(|(error, _)| error).unwrap();
         producer.poll(Duration::ZERO);
     }
-    producer.flush(LIMIT).unwrap();
 }
 
 /// Whether there is such a topic.

@@ -9,6 +9,8 @@ pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod random;
 pub(crate) mod scratch;
+pub(crate) mod server;
+pub(crate) mod traffic;
 
 pub(crate) use bench::Bench;
 pub(crate) use model::{Counts, Key};

@@ -128,6 +128,11 @@ impl Running {
         assert!(sent.unwrap().success(), "SIG{name} could not be sent");
     }
 
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it has said on standard error so far.
     pub(crate) fn stderr(&mut self) -> String {
         self.stderr.text()
@@ -152,6 +157,15 @@ impl Drop for Running {
 }
 
 impl Finished {
+    /// A field of the first line of the log that has it, with this message.
+    pub(crate) fn logged(&self, message: &str, field: &str) -> serde_json::Value {
+        let lines = self.stderr.lines().filter_map(|line| serde_json::from_str(line).ok());
+        lines
+            .filter(|line: &serde_json::Value| line["message"] == message)
+            .find_map(|line| line.get(field).cloned())
+            .unwrap_or_else(|| panic!("no {field} of {message:?} in {self}"))
+    }
+
     /// The JSON on standard output.
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self}"))

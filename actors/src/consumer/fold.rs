@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hitstream_domain::decode::Decoder;
 use hitstream_domain::event::Event;
+use hitstream_domain::idle::IdleClaim;
 use hitstream_domain::progress::{Ledger, Offset, PartitionId, PartitionProgress};
 use hitstream_domain::reject::{Reject, RejectReason};
 use hitstream_domain::rollup::{Delta, KeyHasher, Presum, RowKey, encode_key, row_key};
@@ -57,6 +58,7 @@ pub struct PartitionFold {
     events: Vec<PackedRows>,
     /// Bytes of events handed on since the last cut: they still take memory.
     events_sent_bytes: usize,
+    claim: Option<IdleClaim>,
 }
 
 impl PartitionFold {
@@ -81,8 +83,29 @@ impl PartitionFold {
             rejects: PackedRows::default(),
             events: vec![PackedRows::default(); settings.enrichers.unwrap_or(0)],
             events_sent_bytes: 0,
+            claim: None,
             settings,
         }
+    }
+
+    /// The partition.
+    pub fn partition(&self) -> PartitionId {
+        self.partition
+    }
+
+    /// The offset before which everything was taken.
+    pub fn next_offset(&self) -> Offset {
+        self.next
+    }
+
+    /// Records accepted since the last cut.
+    pub fn accepted(&self) -> i64 {
+        self.ledger.accepted
+    }
+
+    /// Lets the epoch carry a claim that the partition is idle; a record accepted later takes it off again.
+    pub fn claim(&mut self, claim: Option<IdleClaim>) {
+        self.claim = claim.or(self.claim);
     }
 
     /// Distinct (window, key) pairs summed since the last cut.
@@ -140,7 +163,7 @@ impl PartitionFold {
             max_event_time: self.watermark.max_event_time(),
             ledger: std::mem::take(&mut self.ledger),
             rejects: std::mem::take(&mut self.rejects).freeze(),
-            claim: None,
+            claim: self.claim.take(),
         };
         self.from = self.next;
         self.events_sent_bytes = 0;
@@ -158,6 +181,7 @@ impl PartitionFold {
         let placement = self.watermark.place(event.event_time, &self.settings.rules.window);
         let pairs = self.sums.add(event.host, event.referrer, placement);
         self.ledger.accepted += 1;
+        self.claim = None;
         self.ledger.sanitised += i64::from(event.sanitised);
         book(&mut self.ledger, pairs);
         self.store(event, record);

@@ -3,27 +3,39 @@
 mod fold;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use actix::{Actor, Context, Handler};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
+use hitstream_domain::idle::IdleWatch;
 use hitstream_domain::rollup::Pairs;
+use tracing::debug;
 
 pub use fold::{FoldSettings, PartitionFold};
 
 use crate::clock;
 use crate::enricher::Enricher;
+use crate::faults::fault_point;
 use crate::intake::Intake;
-use crate::link::{DeathWatch, Link};
+use crate::link::{DeathWatch, Link, Watched};
 use crate::messages::{CutEpoch, EpochPart, EventBatch, EventsEnd, HitsPart, Part, RecordBatch};
+use crate::source::Source;
 use crate::window::WindowShard;
 use crate::writer::Writer;
 
 /// The place of the `web_traffic` rollup in `ROLLUPS`.
 const WEB_TRAFFIC_AT: usize = 0;
 
+/// How often to look whether the partition is quiet.
+const LOOK_AT_QUIET: Duration = Duration::from_millis(200);
+
 /// Reads one partition.
 pub struct PartitionConsumer {
     /// The state of the partition, pure.
     pub fold: PartitionFold,
+    /// Grounds for claims that the partition is idle, where such are made.
+    pub idle: Option<IdleWatch>,
+    /// Whom to ask where the partition ends.
+    pub source: Arc<dyn Source>,
     /// The accumulating epoch.
     pub epoch: u64,
     /// Where memory is accounted.
@@ -41,8 +53,44 @@ pub struct PartitionConsumer {
     pub watch: DeathWatch,
 }
 
+impl PartitionConsumer {
+    /// Asks the broker where the partition ends, if it was quiet for long enough, and again once that is answered.
+    fn look_at_quiet(&mut self, ctx: &mut Context<Self>) {
+        let asked_at = clock::monotonic();
+        let is_due = self.idle.is_some_and(|idle| idle.is_due(asked_at)) && !self.has_ended;
+        if !is_due {
+            ctx.run_later(LOOK_AT_QUIET, Self::look_at_quiet);
+            return;
+        }
+        let asking = self.source.end_of(self.fold.partition());
+        ctx.spawn(asking.into_actor(self).map(move |answer, consumer, ctx| {
+            match (answer, &mut consumer.idle) {
+                (Ok(end), Some(idle)) => {
+                    consumer.fold.claim(idle.prove(asked_at, end, consumer.fold.next_offset()));
+                }
+                (Err(error), _) => debug!(%error, "the partition's end is not known"),
+                (Ok(_), None) => {}
+            }
+            ctx.run_later(LOOK_AT_QUIET, Self::look_at_quiet);
+        }));
+    }
+}
+
+impl Watched for PartitionConsumer {
+    fn watch(&self) -> &DeathWatch {
+        &self.watch
+    }
+}
+
 impl Actor for PartitionConsumer {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.live(ctx);
+        if self.idle.is_some() {
+            self.look_at_quiet(ctx);
+        }
+    }
 }
 
 impl Handler<RecordBatch> for PartitionConsumer {
@@ -52,7 +100,11 @@ impl Handler<RecordBatch> for PartitionConsumer {
         if self.has_ended {
             return;
         }
-        let (keys, bytes) = (self.fold.keys(), self.fold.bytes());
+        if let Some(range) = batch.records.range() {
+            self.watch.working_on(range);
+        }
+        fault_point!("consumer::before_batch");
+        let (keys, bytes, accepted) = (self.fold.keys(), self.fold.bytes(), self.fold.accepted());
         let now = clock::now();
         let mut events = 0;
         batch.records.for_each(&mut |record| {
@@ -62,6 +114,11 @@ impl Handler<RecordBatch> for PartitionConsumer {
         if let Some(end) = batch.end {
             self.fold.ended_at(end);
         }
+        if self.fold.accepted() > accepted
+            && let Some(idle) = &mut self.idle
+        {
+            idle.accepted(clock::monotonic());
+        }
         let grown = self.fold.bytes().saturating_sub(bytes);
         self.intake.decoded(events, self.fold.keys().saturating_sub(keys), grown);
         for (enricher, events) in self.enrichers.iter().zip(self.fold.take_events()) {
@@ -69,6 +126,7 @@ impl Handler<RecordBatch> for PartitionConsumer {
                 enricher.send(EventBatch { epoch: self.epoch, events });
             }
         }
+        fault_point!("consumer::after_batch");
     }
 }
 
@@ -76,19 +134,23 @@ impl Handler<CutEpoch> for PartitionConsumer {
     type Result = ();
 
     fn handle(&mut self, CutEpoch { cut, is_last }: CutEpoch, _: &mut Self::Context) {
+        fault_point!("consumer::before_cut");
         let (part, sums) = self.fold.cut();
         self.epoch = cut.epoch + 1;
         for (shard, delta) in self.shards.iter().zip(sums) {
-            shard.send(HitsPart { cut, deltas: vec![(WEB_TRAFFIC_AT, delta)] });
+            let deltas = vec![(WEB_TRAFFIC_AT, delta)];
+            shard.send(HitsPart { cut, of: Some(part.range()), deltas });
         }
         for enricher in &self.enrichers {
             enricher.send(EventsEnd(cut));
         }
+        fault_point!("consumer::amid_cut");
         self.writer.send(EpochPart { cut, part: Part::Partition(part) });
         if is_last {
             self.has_ended = true;
             self.watch.retire();
         }
+        fault_point!("consumer::after_cut");
     }
 }
 

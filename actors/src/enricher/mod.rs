@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use actix::{Actor, Context, Handler};
 use hitstream_domain::rollup::KeyHasher;
 
-use crate::link::{DeathWatch, Link};
+use crate::faults::fault_point;
+use crate::link::{DeathWatch, Link, Watched};
 use crate::messages::{EpochPart, EventBatch, EventsEnd, HitsPart, Part};
 use crate::packed::PackedRows;
 use crate::window::WindowShard;
@@ -59,24 +60,38 @@ pub struct Enricher {
     rows: BTreeMap<u64, PackedRows>,
     /// Consumers whose events of the ending epoch are all here.
     marks: usize,
-    _watch: DeathWatch,
+    watch: DeathWatch,
 }
 
 impl Enricher {
     /// An enricher without events.
     pub fn new(shards: Vec<Link<WindowShard>>, writer: Link<Writer>, watch: DeathWatch) -> Self {
-        Self { shards, writer, rows: BTreeMap::new(), marks: 0, _watch: watch }
+        Self { shards, writer, rows: BTreeMap::new(), marks: 0, watch }
+    }
+}
+
+impl Watched for Enricher {
+    fn watch(&self) -> &DeathWatch {
+        &self.watch
     }
 }
 
 impl Actor for Enricher {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.live(ctx);
+    }
 }
 
 impl Handler<EventBatch> for Enricher {
     type Result = ();
 
     fn handle(&mut self, batch: EventBatch, _: &mut Self::Context) {
+        if let Some(range) = batch.events.range() {
+            self.watch.working_on(range);
+        }
+        fault_point!("enricher::events");
         let rows = self.rows.entry(batch.epoch).or_default();
         for (origin, fields) in batch.events.rows() {
             rows.fields(fields);
@@ -97,10 +112,12 @@ impl Handler<EventsEnd> for Enricher {
             return;
         }
         self.marks = 0;
+        fault_point!("enricher::before_handing_over");
         let rows = self.rows.remove(&cut.epoch).unwrap_or_default().freeze();
         for shard in &self.shards {
-            shard.send(HitsPart { cut, deltas: Vec::new() });
+            shard.send(HitsPart { cut, of: None, deltas: Vec::new() });
         }
         self.writer.send(EpochPart { cut, part: Part::Events(rows) });
+        fault_point!("enricher::after_handing_over");
     }
 }

@@ -11,7 +11,8 @@ use hitstream_domain::watermark::TimeRules;
 use tracing::{debug, info, warn};
 
 use crate::backoff::Backoff;
-use crate::link::DeathWatch;
+use crate::faults::fault_point;
+use crate::link::{DeathWatch, Watched};
 use crate::messages::{EndReason, EpochCommitted, Fatal, GenerationEnded, ReadUntil};
 use crate::store::{Claims, Move, Store, StoreError, Survey};
 
@@ -54,10 +55,17 @@ pub enum Round {
     RunningAgain,
 }
 
+impl Watched for Finalizer {
+    fn watch(&self) -> &DeathWatch {
+        &self.watch
+    }
+}
+
 impl Actor for Finalizer {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        self.live(ctx);
         self.begin(ctx);
         ctx.run_interval(LOOK_EVERY, Self::begin);
     }
@@ -139,12 +147,17 @@ async fn round(
     let at_end = until.is_some_and(|ends| has_reached(&survey, &ends));
     let computed = survey.computed(rules.delay, claims);
     if at_end || crosses_window_end(&rules, survey.frontier, computed) {
+        fault_point!("finalizer::before_advance");
         let frontier = store.advance(claims).await?;
+        fault_point!("finalizer::after_advance");
         debug!(%frontier, "frontier");
     }
     loop {
         match store.move_window().await? {
-            Move::Moved(window) => info!(%window, "window is final"),
+            Move::Moved(window) => {
+                fault_point!("finalizer::moved");
+                info!(%window, "window is final");
+            }
             Move::Nothing => return Ok(at_end),
             Move::Busy if at_end => tokio::time::sleep(MOVER_WAIT).await,
             Move::Busy => return Ok(false),

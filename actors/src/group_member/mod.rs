@@ -20,12 +20,14 @@ pub use parts::{EndOffsets, MemberParts};
 
 use crate::backoff::Backoff;
 use crate::consumer::PartitionConsumer;
-use crate::link::Link;
+use crate::faults::fault_point;
+use crate::link::{DeathWatch, Link, Watched};
 use crate::messages::{
     Cut, CutEpoch, Drain, EndReason, EpochCommitted, Fatal, GenerationEnded, ReadUntil,
     RecordBatch, SourceEvent,
 };
-use crate::source::{Feed, SourceError, TopicDescription};
+use crate::readiness::Part;
+use crate::source::{Attachment, Feed, SourceError, TopicDescription};
 use crate::store::TopicProgress;
 
 /// How often limits and the interval are looked at.
@@ -46,6 +48,10 @@ pub struct GroupMember {
     leaving: BTreeSet<PartitionId>,
     /// Those whose last epoch is on its way; they are let go when it is committed.
     letting_go: Option<(u64, BTreeSet<PartitionId>)>,
+    /// When to give up committing before partitions are let go.
+    revocation_limit: Option<SpawnHandle>,
+    /// Whether brokers that were away are asked again and again.
+    looks_for_brokers: bool,
     opening: Option<Opening>,
     /// What the source said while the topic was being opened: a revocation must find the consumers it is about.
     unheard: VecDeque<SourceEvent>,
@@ -69,6 +75,8 @@ impl GroupMember {
             consumers: BTreeMap::new(),
             leaving: BTreeSet::new(),
             letting_go: None,
+            revocation_limit: None,
+            looks_for_brokers: false,
             opening: None,
             unheard: VecDeque::new(),
             draining: false,
@@ -87,6 +95,7 @@ impl GroupMember {
             return;
         }
         let Some(epoch) = self.cutter.cut() else { return };
+        fault_point!("member::cut");
         let cut = Cut { epoch, consumers: self.consumers.len() };
         self.since_cut = Duration::ZERO;
         // First the account, then the cut: what is decoded in between counts for the new epoch, never for none.
@@ -100,10 +109,16 @@ impl GroupMember {
     }
 
     /// Lets go what was revoked, once the epoch that holds its last records is committed.
-    fn let_go(&mut self, committed: u64) {
+    fn let_go(&mut self, committed: u64, ctx: &mut Context<Self>) {
         let Some((_, gone)) = self.letting_go.take_if(|(last, _)| committed >= *last) else {
             return;
         };
+        fault_point!("member::let_go");
+        if self.leaving.is_empty()
+            && let Some(limit) = self.revocation_limit.take()
+        {
+            ctx.cancel_future(limit);
+        }
         self.consumers.retain(|partition, _| !gone.contains(partition));
         if self.draining && self.consumers.is_empty() {
             self.finish_drain();
@@ -132,6 +147,23 @@ impl GroupMember {
         }));
     }
 
+    /// Asks brokers that are away until they answer, to know when they are back.
+    fn look_for_brokers(&mut self, ctx: &mut Context<Self>) {
+        if std::mem::replace(&mut self.looks_for_brokers, true) {
+            return;
+        }
+        let source = Arc::clone(&self.parts.source);
+        let looking = async move {
+            while source.describe(ASK_BROKERS).await.is_err() {
+                tokio::time::sleep(LOOK_AT_BROKERS).await;
+            }
+        };
+        ctx.spawn(looking.into_actor(self).map(|(), member, _| {
+            member.looks_for_brokers = false;
+            member.parts.readiness.works(Part::Kafka);
+        }));
+    }
+
     fn finish_drain(&mut self) {
         if self.draining && self.consumers.is_empty() && !self.has_left {
             self.has_left = true;
@@ -147,10 +179,12 @@ impl GroupMember {
         let opening = opening::open(
             Arc::clone(&parts.source),
             Arc::clone(&parts.store),
+            parts.readiness.clone(),
             parts.settings.patience,
         );
         let handle = ctx.spawn(opening.into_actor(self).map(move |opened, member, ctx| {
             member.opening = None;
+            fault_point!("member::opened");
             let feeds = opened.and_then(|(topic, progress)| {
                 member.start_consumers(&partitions, &topic, &progress)
             });
@@ -203,7 +237,7 @@ impl GroupMember {
                 // What is given to a member about to leave goes to another; but the group waits for an answer.
                 SourceEvent::Assigned(_) if self.draining => self.parts.source.feed(Vec::new()),
                 SourceEvent::Assigned(partitions) => self.take_up(partitions, ctx),
-                SourceEvent::Revoked(partitions) => self.revoked(partitions),
+                SourceEvent::Revoked(partitions) => self.revoked(partitions, ctx),
                 SourceEvent::Failed(SourceError::Configuration(reason)) => {
                     self.end(EndReason::Fatal(Fatal::Mismatch(reason)));
                 }
@@ -211,20 +245,43 @@ impl GroupMember {
                     warn!(%error, "the source failed");
                     ctx.stop(); // reported as this actor's death: a new generation starts
                 }
+                SourceEvent::Joined => self.parts.readiness.works(Part::Kafka),
+                SourceEvent::BrokersAway(reason) => {
+                    self.parts.readiness.fails(Part::Kafka, reason);
+                    self.look_for_brokers(ctx);
+                }
                 SourceEvent::Left => self.end(EndReason::Drained),
             }
         }
     }
 
-    fn revoked(&mut self, partitions: Vec<PartitionId>) {
+    /// Cuts a last epoch of what was taken back, to let it go when that is committed, or when it takes too long.
+    fn revoked(&mut self, partitions: Vec<PartitionId>, ctx: &mut Context<Self>) {
+        fault_point!("member::revoked");
         let (ours, others): (Vec<_>, Vec<_>) =
             partitions.into_iter().partition(|partition| self.consumers.contains_key(partition));
         if !others.is_empty() {
             self.parts.source.release(others);
         }
+        if ours.is_empty() {
+            return;
+        }
         self.leaving.extend(ours);
+        let limit = self.parts.settings.kafka.revocation_limit();
+        if self.revocation_limit.is_none() {
+            self.revocation_limit = Some(ctx.run_later(limit, move |member, _| {
+                warn!(?limit, "partitions taken back are not committed in time; what was read since the last commit is void");
+                member.end(EndReason::RevokedUncommitted);
+            }));
+        }
         self.cutter.ask();
         self.try_cut();
+    }
+}
+
+impl Watched for GroupMember {
+    fn watch(&self) -> &DeathWatch {
+        &self.parts.watch
     }
 }
 
@@ -232,7 +289,12 @@ impl Actor for GroupMember {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.parts.source.attach(ctx.address().recipient(), Arc::clone(&self.parts.intake));
+        self.live(ctx);
+        self.parts.source.attach(Attachment {
+            events: ctx.address().recipient(),
+            intake: Arc::clone(&self.parts.intake),
+            watch: self.parts.obituary.watch("KafkaPoller"),
+        });
         ctx.run_interval(TICK, |member, _| {
             member.since_cut += TICK;
             if member.since_cut >= member.parts.settings.flush.interval
@@ -262,12 +324,12 @@ impl Handler<SourceEvent> for GroupMember {
 impl Handler<EpochCommitted> for GroupMember {
     type Result = ();
 
-    fn handle(&mut self, committed: EpochCommitted, _: &mut Self::Context) {
+    fn handle(&mut self, committed: EpochCommitted, ctx: &mut Self::Context) {
         self.cutter.committed(committed.epoch);
         if !committed.offsets.is_empty() {
             self.parts.source.publish_offsets(committed.offsets);
         }
-        self.let_go(committed.epoch);
+        self.let_go(committed.epoch, ctx);
         self.try_cut();
     }
 }

@@ -9,6 +9,7 @@ use tracing::warn;
 use super::ASK_BROKERS;
 use crate::backoff::Backoff;
 use crate::messages::Fatal;
+use crate::readiness::{Part, Readiness};
 use crate::settings::OnDataLoss;
 use crate::source::{PartitionRange, Source, SourceError, TopicDescription};
 use crate::store::{Store, StoreError, TopicProgress};
@@ -17,6 +18,7 @@ use crate::store::{Store, StoreError, TopicProgress};
 pub(super) async fn open(
     source: Arc<dyn Source>,
     store: Arc<dyn Store>,
+    readiness: Readiness,
     patience: Option<Duration>,
 ) -> Result<(TopicDescription, TopicProgress), Fatal> {
     let mut backoff =
@@ -24,12 +26,21 @@ pub(super) async fn open(
     loop {
         let reason = match source.describe(ASK_BROKERS).await {
             Ok(topic) => match store.open_topic(&topic).await {
-                Ok(progress) => return Ok((topic, progress)),
+                Ok(progress) => {
+                    readiness.works(Part::Postgres);
+                    return Ok((topic, progress));
+                }
                 Err(StoreError::Mismatch(reason)) => return Err(Fatal::Mismatch(reason)),
-                Err(error) => format!("PostgreSQL: {error}"),
+                Err(error) => {
+                    readiness.fails(Part::Postgres, error.to_string());
+                    format!("PostgreSQL: {error}")
+                }
             },
             Err(SourceError::Configuration(reason)) => return Err(Fatal::Mismatch(reason)),
-            Err(error) => format!("Kafka: {error}"),
+            Err(error) => {
+                readiness.fails(Part::Kafka, error.to_string());
+                format!("Kafka: {error}")
+            }
         };
         if backoff.is_exhausted() {
             return Err(Fatal::OutOfReach(reason));

@@ -3,16 +3,19 @@
 use std::sync::{Arc, OnceLock};
 
 use actix::{Actor, ArbiterHandle, Recipient};
+use hitstream_domain::idle::IdleWatch;
 use hitstream_domain::progress::{Offset, PartitionId, PartitionProgress};
 use hitstream_domain::rollup::KeyHasher;
 use tracing::debug;
 
+use crate::clock;
 use crate::consumer::{FoldSettings, PartitionConsumer, PartitionFold};
 use crate::enricher::Enricher;
 use crate::finalizer::Finalizer;
 use crate::intake::Intake;
 use crate::link::{DeathWatch, Link, Obituary};
 use crate::messages::GenerationEnded;
+use crate::readiness::Readiness;
 use crate::refuse::RefuseList;
 use crate::settings::Settings;
 use crate::source::Source;
@@ -55,6 +58,8 @@ pub struct MemberParts {
     pub ended: Recipient<GenerationEnded>,
     /// Whom deaths are reported to.
     pub obituary: Obituary,
+    /// Who asks whether the group is joined and the topic can be opened.
+    pub readiness: Readiness,
     /// Reports this actor's death.
     pub watch: DeathWatch,
 }
@@ -83,6 +88,9 @@ impl MemberParts {
         };
         let consumer = PartitionConsumer {
             fold: PartitionFold::new(settings, *progress, from, end.map(|(_, end)| *end)),
+            idle: (!self.settings.until_end)
+                .then(|| IdleWatch::new(clock::monotonic(), self.settings.idle_timeout)),
+            source: Arc::clone(&self.source),
             epoch,
             intake: Arc::clone(&self.intake),
             shards: self.shards.clone(),

@@ -13,6 +13,8 @@ use crate::group_member::{EndOffsets, GroupMember, MemberParts};
 use crate::intake::Intake;
 use crate::link::{Link, Obituary};
 use crate::messages::{ActorDied, EpochCommitted, GenerationEnded};
+use crate::metrics::Metrics;
+use crate::readiness::Readiness;
 use crate::refuse::RefuseList;
 use crate::settings::Settings;
 use crate::source::Source;
@@ -31,6 +33,10 @@ pub struct Blueprint {
     pub store: Arc<dyn Store>,
     /// Beside the supervisor, who wants to know of commits.
     pub observers: Vec<Recipient<EpochCommitted>>,
+    /// Whether the pipeline works, for whoever asks.
+    pub readiness: Readiness,
+    /// What is counted.
+    pub metrics: Metrics,
 }
 
 /// One set of actors, from spawn to end. Nothing in it survives it.
@@ -38,6 +44,7 @@ pub struct Generation {
     number: u64,
     control: Arbiter,
     data: Vec<Arbiter>,
+    obituary: Obituary,
     /// The actor that takes orders.
     pub group_member: Addr<GroupMember>,
 }
@@ -52,7 +59,7 @@ impl Generation {
         ended: Recipient<GenerationEnded>,
         died: Recipient<ActorDied>,
     ) -> Self {
-        let Blueprint { settings, source, store, observers } = blueprint;
+        let Blueprint { settings, source, store, observers, readiness, metrics } = blueprint;
         let obituary = Obituary::new(died, number);
         let hasher = KeyHasher::default();
         let intake = Arc::new(Intake::new(settings.flush));
@@ -70,6 +77,7 @@ impl Generation {
             let (store, ended, watch) =
                 (Arc::clone(store), ended.clone(), obituary.watch("Writer"));
             let (committed, patience) = (observers.clone(), settings.patience);
+            let (readiness, metrics) = (readiness.clone(), metrics.clone());
             Writer::start_in_arbiter(&control.handle(), move |_| Writer {
                 generation: number,
                 store,
@@ -77,6 +85,8 @@ impl Generation {
                 committed,
                 ended,
                 patience,
+                readiness,
+                metrics,
                 watch,
             })
         };
@@ -140,18 +150,24 @@ impl Generation {
             writer: to_writer.clone(),
             finalizer: Link::new(finalizer, "Finalizer", &obituary),
             ended,
+            readiness: readiness.clone(),
             watch: obituary.watch("GroupMember"),
-            obituary,
+            obituary: obituary.clone(),
         };
         let group_member =
             GroupMember::start_in_arbiter(&control.handle(), move |_| GroupMember::new(parts));
         to_writer.send(TellCommits(group_member.clone().recipient()));
-        Self { number, control, data, group_member }
+        Self { number, control, data, obituary, group_member }
     }
 
     /// Its number.
     pub fn number(&self) -> u64 {
         self.number
+    }
+
+    /// An actor that hangs, and for how long it has.
+    pub fn stalled(&self, limit: Duration) -> Option<(&'static str, Duration)> {
+        self.obituary.stalled(limit)
     }
 
     /// Ends it: all actors and all they hold are dropped with their threads.

@@ -3,6 +3,7 @@
 //! actix's own `Supervisor` does not survive a panic, and a new actor beside old ones would need their state mended. So
 //! the whole generation goes, and the next starts from committed progress.
 
+mod crashes;
 mod generation;
 
 use std::sync::Arc;
@@ -14,9 +15,13 @@ use tracing::{error, info, warn};
 
 pub use generation::{Blueprint, Generation};
 
+use self::crashes::Crashes;
 use crate::backoff::Backoff;
+use crate::clock;
 use crate::group_member::EndOffsets;
+use crate::link::HEARTBEAT;
 use crate::messages::{ActorDied, Drain, EndReason, Fatal, GenerationEnded};
+use crate::readiness::Part;
 use crate::refuse::RefuseList;
 
 /// How long a generation must live for the next crash to count as a first one.
@@ -29,6 +34,7 @@ pub struct PipelineSupervisor {
     started: u64,
     started_at: Duration,
     backoff: Backoff,
+    crashes: Crashes,
     refuse: RefuseList,
     ends: EndOffsets,
     stopping: bool,
@@ -48,7 +54,9 @@ impl PipelineSupervisor {
             generation: None,
             started: 0,
             started_at: Duration::ZERO,
-            backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(30)),
+            // Short enough for a crash loop to be seen as one, long enough not to burn a core.
+            backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(5)),
+            crashes: Crashes::default(),
             refuse: RefuseList::default(),
             ends: EndOffsets::default(),
             stopping: false,
@@ -61,7 +69,8 @@ impl PipelineSupervisor {
             return self.finish(Ok(()));
         }
         self.started += 1;
-        self.started_at = crate::clock::monotonic();
+        self.started_at = clock::monotonic();
+        self.blueprint.metrics.generations.inc();
         let refuse = Arc::new(self.refuse.clone());
         let address = ctx.address();
         let generation = Generation::spawn(
@@ -88,12 +97,43 @@ impl PipelineSupervisor {
     }
 
     fn respawn_later(&mut self, ctx: &mut Context<Self>) {
-        if crate::clock::monotonic().saturating_sub(self.started_at) > LIVED_WELL {
+        if clock::monotonic().saturating_sub(self.started_at) > LIVED_WELL {
             self.backoff.reset();
         }
         let wait = self.backoff.next_wait();
         info!(after = ?wait, "starting again from committed progress");
         ctx.run_later(wait, Self::spawn);
+    }
+
+    /// Ends the generation of an actor that died, and counts that.
+    fn crashed(&mut self, died: &ActorDied, ctx: &mut Context<Self>) {
+        if !self.end(died.generation) {
+            return;
+        }
+        let ActorDied { actor, cause, .. } = died;
+        let work = died.work.map(|work| format!(" at {work}")).unwrap_or_default();
+        error!(actor, cause, "an actor died{work}; its generation ends");
+        self.blueprint.metrics.actor_deaths.with_label_values(&[actor]).inc();
+        self.crashes.add(clock::monotonic(), format!("{actor}{work}: {cause}"));
+        self.look_at_crashes();
+        self.respawn_later(ctx);
+    }
+
+    fn look_at_crashes(&mut self) {
+        match self.crashes.loop_at(clock::monotonic()) {
+            Some(reason) => self.blueprint.readiness.fails(Part::Actors, reason),
+            None => self.blueprint.readiness.works(Part::Actors),
+        }
+    }
+
+    /// A generation with an actor that hangs is as dead as one whose actor died.
+    fn look_for_stalls(&mut self, ctx: &mut Context<Self>) {
+        self.look_at_crashes();
+        let limit = self.blueprint.settings.stall_timeout;
+        let Some(generation) = &self.generation else { return };
+        let Some((actor, silence)) = generation.stalled(limit) else { return };
+        let cause = format!("no sign of life for {} s", silence.as_secs());
+        self.crashed(&ActorDied { generation: generation.number(), actor, cause, work: None }, ctx);
     }
 
     /// Starts again with a longer refuse list. Where that is nothing new, PostgreSQL does not even take that a record
@@ -130,6 +170,7 @@ impl Actor for PipelineSupervisor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.spawn(ctx);
+        ctx.run_interval(HEARTBEAT, Self::look_for_stalls);
     }
 }
 
@@ -137,10 +178,7 @@ impl Handler<ActorDied> for PipelineSupervisor {
     type Result = ();
 
     fn handle(&mut self, died: ActorDied, ctx: &mut Self::Context) {
-        if self.end(died.generation) {
-            error!(actor = died.actor, cause = died.cause, "an actor died; its generation ends");
-            self.respawn_later(ctx);
-        }
+        self.crashed(&died, ctx);
     }
 }
 
@@ -159,7 +197,12 @@ impl Handler<GenerationEnded> for PipelineSupervisor {
             EndReason::Drained => self.finish(Ok(())),
             EndReason::Fatal(fatal) => self.finish(Err(fatal)),
             EndReason::Fenced(reason) => {
+                self.blueprint.metrics.fenced_commits.inc();
                 warn!(%reason, "what was read is thrown away");
+                self.respawn_later(ctx);
+            }
+            EndReason::RevokedUncommitted => {
+                self.blueprint.metrics.late_revocations.inc();
                 self.respawn_later(ctx);
             }
             EndReason::Refused(refused) => {

@@ -7,7 +7,8 @@ use hitstream_domain::rollup::{Delta, KeyHasher, ROLLUPS};
 
 pub use sorted::{SortedHits, SortedRow};
 
-use crate::link::{DeathWatch, Link};
+use crate::faults::fault_point;
+use crate::link::{DeathWatch, Link, Watched};
 use crate::messages::{EpochPart, HitsPart, Part};
 use crate::writer::Writer;
 
@@ -18,7 +19,7 @@ pub struct WindowShard {
     enrichers: usize,
     marks: usize,
     writer: Link<Writer>,
-    _watch: DeathWatch,
+    watch: DeathWatch,
 }
 
 impl WindowShard {
@@ -29,18 +30,32 @@ impl WindowShard {
         writer: Link<Writer>,
         watch: DeathWatch,
     ) -> Self {
-        Self { sums: empty(&hasher), hasher, enrichers, marks: 0, writer, _watch: watch }
+        Self { sums: empty(&hasher), hasher, enrichers, marks: 0, writer, watch }
+    }
+}
+
+impl Watched for WindowShard {
+    fn watch(&self) -> &DeathWatch {
+        &self.watch
     }
 }
 
 impl Actor for WindowShard {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.live(ctx);
+    }
 }
 
 impl Handler<HitsPart> for WindowShard {
     type Result = ();
 
     fn handle(&mut self, part: HitsPart, _: &mut Self::Context) {
+        if let Some(range) = part.of {
+            self.watch.working_on(range);
+        }
+        fault_point!("shard::hits");
         for (rollup, delta) in part.deltas {
             if let Some(sums) = self.sums.get_mut(rollup) {
                 if sums.is_empty() {
@@ -55,9 +70,11 @@ impl Handler<HitsPart> for WindowShard {
             return;
         }
         self.marks = 0;
+        fault_point!("shard::before_handing_over");
         let sums = std::mem::replace(&mut self.sums, empty(&self.hasher));
         let hits = SortedHits::new(sums);
         self.writer.send(EpochPart { cut: part.cut, part: Part::Hits(hits) });
+        fault_point!("shard::after_handing_over");
     }
 }
 

@@ -12,8 +12,11 @@ use tracing::{debug, info, warn};
 pub use epoch::{Epoch, EpochAssembly, PartsExpected};
 
 use crate::backoff::Backoff;
-use crate::link::DeathWatch;
+use crate::faults::fault_point;
+use crate::link::{DeathWatch, Watched};
 use crate::messages::{EndReason, EpochCommitted, EpochPart, Fatal, GenerationEnded};
+use crate::metrics::Metrics;
+use crate::readiness::{Part, Readiness};
 use crate::refuse::RefuseList;
 use crate::store::{Store, StoreError};
 
@@ -31,12 +34,26 @@ pub struct Writer {
     pub ended: Recipient<GenerationEnded>,
     /// How long PostgreSQL may stay out of reach; `None` is for ever.
     pub patience: Option<Duration>,
+    /// Who asks whether PostgreSQL commits.
+    pub readiness: Readiness,
+    /// What is counted.
+    pub metrics: Metrics,
     /// Reports this actor's death.
     pub watch: DeathWatch,
 }
 
+impl Watched for Writer {
+    fn watch(&self) -> &DeathWatch {
+        &self.watch
+    }
+}
+
 impl Actor for Writer {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.live(ctx);
+    }
 }
 
 /// Late: who wants to know of commits, because these actors are spawned after the writer.
@@ -56,12 +73,19 @@ impl Handler<EpochPart> for Writer {
     type Result = ();
 
     fn handle(&mut self, part: EpochPart, ctx: &mut Self::Context) {
+        fault_point!("writer::part");
         let Some(epoch) = self.assembly.add(part) else { return };
+        if let Some(first) = epoch.partitions.first() {
+            self.watch.working_on(first.range());
+        }
+        let claims = epoch.partitions.iter().filter(|part| part.claim.is_some()).count();
         let store = Arc::clone(&self.store);
         // Epoch n+1 is cut only after n is known to be committed, so commits never overlap.
-        let committing = commit(store, epoch, self.patience);
-        ctx.spawn(committing.into_actor(self).map(|outcome, writer, _| match outcome {
+        let committing = commit(store, epoch, self.patience, self.readiness.clone());
+        ctx.spawn(committing.into_actor(self).map(move |outcome, writer, _| match outcome {
             Ok(committed) => {
+                fault_point!("writer::committed");
+                writer.metrics.idle_claims.inc_by(claims as u64);
                 for whom in &writer.committed {
                     whom.do_send(committed.clone());
                 }
@@ -78,6 +102,7 @@ async fn commit(
     store: Arc<dyn Store>,
     epoch: Epoch,
     patience: Option<Duration>,
+    readiness: Readiness,
 ) -> Result<EpochCommitted, EndReason> {
     let number = epoch.number;
     let mut backoff =
@@ -85,6 +110,7 @@ async fn commit(
     loop {
         let error = match commit_once(&*store, &epoch).await {
             Ok(ledger) => {
+                readiness.works(Part::Postgres);
                 if backoff.tries() > 0 {
                     info!(epoch = number, tries = backoff.tries(), "PostgreSQL commits again");
                 }
@@ -93,6 +119,9 @@ async fn commit(
             }
             Err(error) => error,
         };
+        if let StoreError::Unavailable(reason) | StoreError::Refused(reason) = &error {
+            readiness.fails(Part::Postgres, reason);
+        }
         match error {
             StoreError::Unavailable(reason) if backoff.is_exhausted() => {
                 return Err(EndReason::Fatal(Fatal::OutOfReach(format!("PostgreSQL: {reason}"))));

@@ -5,15 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use actix::Recipient;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use hitstream_actors::intake::Intake;
 use hitstream_actors::messages::{RecordBatch, SourceEvent};
 use hitstream_actors::source::{
-    Feed, PartitionRange, Record, Records, Source, SourceError, TopicDescription,
+    Attachment, Feed, PartitionRange, Record, Records, Source, SourceError, TopicDescription,
 };
-use hitstream_domain::progress::{Offset, PartitionId};
+use hitstream_domain::progress::{Offset, OffsetRange, PartitionId};
 use hitstream_domain::time::EventTime;
 use tokio::sync::oneshot;
 
@@ -60,7 +58,7 @@ pub(crate) struct Seen {
 }
 
 enum Order {
-    Attach { events: Recipient<SourceEvent>, intake: Arc<Intake> },
+    Attach(Attachment),
     Detach,
     Feed(Vec<Feed>),
     Release(Vec<PartitionId>),
@@ -125,8 +123,8 @@ impl MemorySource {
 }
 
 impl Source for MemorySource {
-    fn attach(&self, events: Recipient<SourceEvent>, intake: Arc<Intake>) {
-        self.order(Order::Attach { events, intake });
+    fn attach(&self, generation: Attachment) {
+        self.order(Order::Attach(generation));
     }
 
     fn detach(&self) {
@@ -146,6 +144,11 @@ impl Source for MemorySource {
             partitions: (0..).zip(&*self.topic).map(range).collect(),
         };
         async { Ok(topic) }.boxed()
+    }
+
+    fn end_of(&self, partition: PartitionId) -> BoxFuture<'static, Result<Offset, SourceError>> {
+        let end = self.topic[usize::try_from(partition.0).unwrap()].len();
+        async move { Ok(Offset(i64::try_from(end).unwrap())) }.boxed()
     }
 
     fn feed(&self, feeds: Vec<Feed>) {
@@ -174,8 +177,7 @@ struct Poller {
 }
 
 struct Generation {
-    events: Recipient<SourceEvent>,
-    intake: Arc<Intake>,
+    attachment: Attachment,
     feeds: BTreeMap<PartitionId, (Feed, bool)>,
 }
 
@@ -199,20 +201,21 @@ impl Poller {
             }
         }
         self.seen.has_left.store(true, SeqCst);
-        if let Some(generation) = self.generation {
-            generation.events.do_send(SourceEvent::Left);
-        }
+        self.tell(SourceEvent::Left);
+        self.detach();
     }
 
     fn obey(&mut self, order: Order) {
         self.seen.is_dry.store(false, SeqCst);
         match order {
-            Order::Attach { events, intake } => {
-                self.generation = Some(Generation { events, intake, feeds: BTreeMap::new() });
+            Order::Attach(attachment) => {
+                self.detach();
+                self.generation = Some(Generation { attachment, feeds: BTreeMap::new() });
                 self.seen.generations.fetch_add(1, SeqCst);
+                self.tell(SourceEvent::Joined);
                 self.given(self.assigned.iter().copied().collect());
             }
-            Order::Detach => self.generation = None,
+            Order::Detach => self.detach(),
             Order::Feed(feeds) => {
                 let Some(generation) = &mut self.generation else { return };
                 let known =
@@ -248,6 +251,12 @@ impl Poller {
         }
     }
 
+    fn detach(&mut self) {
+        if let Some(generation) = self.generation.take() {
+            generation.attachment.watch.retire();
+        }
+    }
+
     fn given(&self, partitions: Vec<PartitionId>) {
         if !partitions.is_empty() {
             self.tell(SourceEvent::Assigned(partitions));
@@ -257,7 +266,7 @@ impl Poller {
 
     fn tell(&self, event: SourceEvent) {
         if let Some(generation) = &self.generation {
-            generation.events.do_send(event);
+            generation.attachment.events.do_send(event);
         }
     }
 
@@ -275,7 +284,9 @@ impl Poller {
 
     /// One batch of each partition, if there is any and it may be; whether there was.
     fn deliver(&mut self) -> bool {
-        let Some(Generation { intake, feeds, .. }) = &mut self.generation else { return false };
+        let Some(Generation { attachment, feeds }) = &mut self.generation else { return false };
+        attachment.watch.beat();
+        let intake = &attachment.intake;
         let limit = self.seen.limit.load(SeqCst);
         let mut any = false;
         for (feed, has_ended) in feeds.values_mut() {
@@ -336,6 +347,13 @@ impl Records for MemoryRecords {
                 value: record.value.as_deref(),
             });
         }
+    }
+
+    fn range(&self) -> Option<OffsetRange> {
+        let offset = |at: usize| Offset(i64::try_from(at).unwrap());
+        let partition = PartitionId(i32::try_from(self.partition).unwrap());
+        let (from, to) = (offset(self.offsets.start), offset(self.offsets.end));
+        (from < to).then_some(OffsetRange { partition, from, to })
     }
 
     fn bytes(&self) -> usize {

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use actix::{Actor, Addr};
 use hitstream_actors::messages::Fatal;
+use hitstream_actors::metrics::Metrics;
+use hitstream_actors::readiness::Readiness;
 use hitstream_actors::settings::{
     FlushLimits, KafkaSettings, OnDataLoss, PoolSizes, Settings, StartAt,
 };
@@ -32,6 +34,8 @@ pub(crate) struct Stage {
     pub(crate) rules: Rules,
     pub(crate) store: Arc<MemoryStore>,
     pub(crate) settings: Settings,
+    pub(crate) readiness: Readiness,
+    pub(crate) metrics: Metrics,
 }
 
 impl Stage {
@@ -53,6 +57,8 @@ impl Stage {
             rules,
             store: Arc::new(MemoryStore::new(time_rules)),
             settings: settings(time_rules),
+            readiness: Readiness::default(),
+            metrics: Metrics::new(),
         }
     }
 
@@ -73,6 +79,8 @@ impl Stage {
             source: Arc::clone(source) as Arc<dyn Source>,
             store: Arc::clone(&self.store) as Arc<dyn Store>,
             observers: Vec::new(),
+            readiness: self.readiness.clone(),
+            metrics: self.metrics.clone(),
         };
         let (tell, outcome) = oneshot::channel();
         Running { supervisor: PipelineSupervisor::new(blueprint, tell).start(), outcome }
@@ -205,6 +213,7 @@ fn settings(rules: TimeRules) -> Settings {
         },
         store_events: true,
         pools: PoolSizes { threads: 2, window_shards: 2, enrichers: 2 },
+        stall_timeout: DEADLINE,
         shutdown_timeout: DEADLINE,
         until_end: true,
         patience: None,

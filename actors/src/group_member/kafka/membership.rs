@@ -8,7 +8,7 @@ use hitstream_domain::progress::PartitionId;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceProtocol};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka_sys::RDKafkaRespErr;
 use tracing::{debug, error, info, warn};
@@ -23,6 +23,7 @@ pub(super) type Consumer = BaseConsumer<Membership>;
 const DEFAULTS: &[(&str, &str)] = &[
     ("client.id", "hitstream"),
     ("partition.assignment.strategy", "cooperative-sticky"),
+    // A killed instance's partitions move within this time; a container that restarts is back sooner.
     ("session.timeout.ms", "9000"),
     ("heartbeat.interval.ms", "2000"),
     ("fetch.queue.backoff.ms", "5"),
@@ -35,6 +36,10 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("topic.metadata.refresh.interval.ms", "10000"),
 ];
 
+/// Those of them that the client refuses with `group.protocol=consumer`: there the brokers have the say.
+const BROKERS_DECIDE: &[&str] =
+    &["partition.assignment.strategy", "session.timeout.ms", "heartbeat.interval.ms"];
+
 /// What hitstream needs: offsets live in PostgreSQL, ends of partitions are told, lost records are noticed.
 const REQUIRED: &[(&str, &str)] = &[
     ("enable.auto.commit", "false"),
@@ -43,23 +48,27 @@ const REQUIRED: &[(&str, &str)] = &[
     ("auto.offset.reset", "error"),
 ];
 
-/// A change of assignment that the group waits for.
+/// What the client has called back with.
 #[derive(Debug)]
-pub(super) enum Rebalance {
+pub(super) enum Note {
+    /// The group gives partitions, and waits for the answer.
     Assign(Vec<PartitionId>),
+    /// The group takes partitions back, and waits for the answer.
     Revoke(Vec<PartitionId>),
+    /// No broker can be reached.
+    BrokersAway(String),
 }
 
-/// Notes rebalances for the poller. librdkafka waits for the answer, which need not come from the callback.
+/// Notes callbacks for the poller. librdkafka waits for the answer, which need not come from the callback.
 #[derive(Debug, Default)]
 pub(super) struct Membership {
-    notes: Mutex<VecDeque<Rebalance>>,
+    notes: Mutex<VecDeque<Note>>,
     leaving: AtomicBool,
 }
 
 impl Membership {
-    /// The oldest change not yet handled.
-    pub(super) fn next(&self) -> Option<Rebalance> {
+    /// The oldest note not yet heeded.
+    pub(super) fn next(&self) -> Option<Note> {
         self.notes.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop_front()
     }
 
@@ -68,8 +77,8 @@ impl Membership {
         self.leaving.store(true, Relaxed);
     }
 
-    fn note(&self, rebalance: Rebalance) {
-        self.notes.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push_back(rebalance);
+    fn note(&self, note: Note) {
+        self.notes.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push_back(note);
     }
 }
 
@@ -88,6 +97,9 @@ impl ClientContext for Membership {
 
     fn error(&self, error: KafkaError, reason: &str) {
         warn!(%error, reason, "Kafka client");
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.note(Note::BrokersAway(reason.to_owned()));
+        }
     }
 }
 
@@ -102,10 +114,10 @@ impl ConsumerContext for Membership {
             partitions.elements().iter().map(|element| PartitionId(element.partition())).collect();
         match event {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
-                self.note(Rebalance::Assign(numbers))
+                self.note(Note::Assign(numbers))
             }
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS if !self.leaving.load(Relaxed) => {
-                self.note(Rebalance::Revoke(numbers));
+                self.note(Note::Revoke(numbers));
             }
             _ => {
                 if let Err(error) = unassign(consumer, partitions) {
@@ -142,7 +154,9 @@ pub(super) fn unassign(
 pub(super) fn consumer(settings: &KafkaSettings) -> Result<Consumer, SourceError> {
     let mut config = ClientConfig::new();
     for (key, value) in DEFAULTS {
-        config.set(*key, *value);
+        if !(settings.uses_consumer_protocol() && BROKERS_DECIDE.contains(key)) {
+            config.set(*key, *value);
+        }
     }
     for (key, value) in &settings.properties {
         if let Some((_, needed)) =

@@ -8,37 +8,60 @@ mod poller;
 mod queue;
 mod topic_id;
 
-use std::sync::{Arc, mpsc};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use actix::Recipient;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use hitstream_domain::progress::{Offset, PartitionId};
 use rdkafka::consumer::Consumer as _;
 use rdkafka_sys::RDKafkaErrorCode;
+use tracing::warn;
 
 use self::membership::Consumer;
 use self::poller::{Command, Poller};
-use crate::intake::Intake;
+use crate::link::Heart;
 use crate::messages::SourceEvent;
 use crate::settings::KafkaSettings;
-use crate::source::{Feed, PartitionRange, Source, SourceError, TopicDescription};
+use crate::source::{Attachment, Feed, PartitionRange, Source, SourceError, TopicDescription};
 
-/// A membership in a consumer group, for the life of the process.
+/// How long the question for a partition's end may take.
+const ASK_FOR_END: Duration = Duration::from_secs(5);
+
+/// A membership in a consumer group, for the life of the process: where the client breaks, another takes its place.
 pub struct KafkaSource {
-    consumer: Arc<Consumer>,
-    topic: String,
-    commands: mpsc::Sender<Command>,
+    settings: KafkaSettings,
+    stall_timeout: Duration,
+    member: Mutex<Member>,
 }
 
-impl KafkaSource {
-    /// Joins the group and starts the thread. Brokers need not be there yet.
-    ///
-    /// # Errors
-    /// `Configuration` where the client refuses a property.
-    pub fn join(settings: &KafkaSettings) -> Result<Self, SourceError> {
+/// A client and the thread that serves it.
+struct Member {
+    consumer: Arc<Consumer>,
+    commands: mpsc::Sender<Command>,
+    life: Arc<Life>,
+}
+
+/// Whether a poller thread lives, seen from outside.
+struct Life {
+    heart: Heart,
+    ended: AtomicBool,
+}
+
+impl Life {
+    fn end(&self) {
+        self.ended.store(true, Relaxed);
+    }
+
+    fn has_ended(&self) -> bool {
+        self.ended.load(Relaxed)
+    }
+}
+
+impl Member {
+    fn join(settings: &KafkaSettings) -> Result<Self, SourceError> {
         let consumer = Arc::new(membership::consumer(settings)?);
         consumer.subscribe(&[&settings.topic]).map_err(|error| {
             SourceError::Configuration(format!(
@@ -47,19 +70,59 @@ impl KafkaSource {
             ))
         })?;
         let (commands, orders) = mpsc::channel();
-        let poller = Poller::new(Arc::clone(&consumer), settings.topic.clone(), orders);
+        let life =
+            Arc::new(Life { heart: Heart::new("KafkaPoller"), ended: AtomicBool::new(false) });
+        let (topic, watched) = (settings.topic.clone(), Arc::clone(&life));
+        let poller = Poller::new(Arc::clone(&consumer), topic, orders, watched);
         thread::Builder::new()
             .name("kafka-poller".to_owned())
             .spawn(move || poller.run())
             .map_err(|error| {
                 SourceError::Unavailable(format!("the poller thread does not start: {error}"))
             })?;
-        Ok(Self { consumer, topic: settings.topic.clone(), commands })
+        Ok(Self { consumer, commands, life })
+    }
+
+    /// Leaves the group without waiting for it. The last one to hold the client closes it.
+    fn abandon(self) {
+        self.consumer.context().leave();
+        thread::spawn(move || drop(self));
+    }
+}
+
+impl KafkaSource {
+    /// Joins the group and starts the thread. Brokers need not be there yet. A thread that gives no sign of life for
+    /// `stall_timeout` counts as dead.
+    ///
+    /// # Errors
+    /// `Configuration` where the client refuses a property.
+    pub fn join(settings: KafkaSettings, stall_timeout: Duration) -> Result<Self, SourceError> {
+        let member = Mutex::new(Member::join(&settings)?);
+        Ok(Self { settings, stall_timeout, member })
+    }
+
+    fn member(&self) -> MutexGuard<'_, Member> {
+        self.member.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn command(&self, command: Command) {
         // A poller that is gone has said so to the generation it served, and drops its feeds.
-        let _ = self.commands.send(command);
+        let _ = self.member().commands.send(command);
+    }
+
+    /// Runs a blocking question to the brokers beside the actors.
+    fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Consumer, &str) -> Result<T, SourceError> + Send + 'static,
+    ) -> BoxFuture<'static, Result<T, SourceError>> {
+        let (consumer, topic) = (Arc::clone(&self.member().consumer), self.settings.topic.clone());
+        let asked = tokio::task::spawn_blocking(move || question(&consumer, &topic));
+        asked
+            .map(|answer| match answer {
+                Ok(answer) => answer,
+                Err(error) => Err(SourceError::Unavailable(error.to_string())),
+            })
+            .boxed()
     }
 }
 
@@ -75,8 +138,20 @@ pub fn describe_topic(
 }
 
 impl Source for KafkaSource {
-    fn attach(&self, events: Recipient<SourceEvent>, intake: Arc<Intake>) {
-        self.command(Command::Attach { events, intake });
+    fn attach(&self, generation: Attachment) {
+        let mut member = self.member();
+        if member.life.has_ended() || member.life.heart.silence() > self.stall_timeout {
+            warn!("the Kafka client is broken; joining the group with another");
+            match Member::join(&self.settings) {
+                Ok(joined) => std::mem::replace(&mut *member, joined).abandon(),
+                Err(error) => {
+                    generation.watch.retire();
+                    return generation.events.do_send(SourceEvent::Failed(error));
+                }
+            }
+        }
+        // To a poller that dies just now it is lost, and with it its watch, which reports that.
+        let _ = member.commands.send(Command::Attach(generation));
     }
 
     fn detach(&self) {
@@ -87,14 +162,16 @@ impl Source for KafkaSource {
         &self,
         timeout: Duration,
     ) -> BoxFuture<'static, Result<TopicDescription, SourceError>> {
-        let (consumer, topic) = (Arc::clone(&self.consumer), self.topic.clone());
-        let asked = tokio::task::spawn_blocking(move || describe(&consumer, &topic, timeout));
-        asked
-            .map(|answer| match answer {
-                Ok(answer) => answer,
-                Err(error) => Err(SourceError::Unavailable(error.to_string())),
-            })
-            .boxed()
+        self.ask(move |consumer, topic| describe(consumer, topic, timeout))
+    }
+
+    fn end_of(&self, partition: PartitionId) -> BoxFuture<'static, Result<Offset, SourceError>> {
+        // In the client's isolation level: where a transaction is open, the end is what precedes it.
+        self.ask(move |consumer, topic| {
+            let ends = consumer.fetch_watermarks(topic, partition.0, ASK_FOR_END);
+            ends.map(|(_, end)| Offset(end))
+                .map_err(|error| SourceError::Unavailable(error.to_string()))
+        })
     }
 
     fn feed(&self, feeds: Vec<Feed>) {

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use actix::Recipient;
 use hitstream_domain::progress::{Offset, PartitionId};
 use rdkafka::Offset as KafkaOffset;
 use rdkafka::consumer::{CommitMode, Consumer as _};
@@ -12,11 +11,13 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka_sys::RDKafkaErrorCode;
 use tracing::{debug, info, warn};
 
-use super::membership::{Consumer, Rebalance, assign, unassign};
+use super::Life;
+use super::membership::{Consumer, Note, assign, unassign};
 use super::queue::{DataQueue, Entry, KafkaMessage, KafkaRecords};
-use crate::intake::Intake;
+use crate::faults::fault_point;
+use crate::link::HEARTBEAT;
 use crate::messages::{RecordBatch, SourceEvent};
-use crate::source::{Feed, Records, SourceError};
+use crate::source::{Attachment, Feed, Records, SourceError};
 
 /// Messages taken at a time.
 const BATCH: usize = 4_096;
@@ -29,7 +30,7 @@ const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// What the thread is told.
 pub(super) enum Command {
-    Attach { events: Recipient<SourceEvent>, intake: Arc<Intake> },
+    Attach(Attachment),
     Detach,
     Feed(Vec<Feed>),
     Release(Vec<PartitionId>),
@@ -38,15 +39,18 @@ pub(super) enum Command {
 }
 
 struct Generation {
-    events: Recipient<SourceEvent>,
-    intake: Arc<Intake>,
+    attachment: Attachment,
     sinks: BTreeMap<PartitionId, Box<dyn Fn(RecordBatch) + Send>>,
 }
 
 impl Generation {
+    fn tell(&self, event: SourceEvent) {
+        self.attachment.events.do_send(event);
+    }
+
     /// How many records it may be given.
     fn room(&self) -> usize {
-        if self.sinks.is_empty() { 0 } else { self.intake.room() }
+        if self.sinks.is_empty() { 0 } else { self.attachment.intake.room() }
     }
 }
 
@@ -60,7 +64,16 @@ pub(super) struct Poller {
     /// What the client has been told to fetch.
     fetched: BTreeSet<PartitionId>,
     generation: Option<Generation>,
+    life: Arc<Life>,
+    last_beat: Instant,
     last_logged: Option<Instant>,
+}
+
+impl Drop for Poller {
+    fn drop(&mut self) {
+        // Before its generation hears of that, which may be while a panic unwinds: the next one must not attach here.
+        self.life.end();
+    }
 }
 
 impl Poller {
@@ -68,6 +81,7 @@ impl Poller {
         consumer: Arc<Consumer>,
         topic: String,
         orders: mpsc::Receiver<Command>,
+        life: Arc<Life>,
     ) -> Self {
         let queue = DataQueue::new(&consumer, BATCH);
         Self {
@@ -78,13 +92,16 @@ impl Poller {
             assigned: BTreeSet::new(),
             fetched: BTreeSet::new(),
             generation: None,
+            life,
+            last_beat: Instant::now(),
             last_logged: None,
         }
     }
 
-    /// Serves until told to leave, or until nobody can tell it anything any more.
+    /// Serves until told to leave, until the client is broken, or until nobody can tell it anything any more.
     pub(super) fn run(mut self) {
-        loop {
+        while !self.life.has_ended() {
+            self.beat();
             match self.orders.try_recv() {
                 Ok(Command::Leave) | Err(mpsc::TryRecvError::Disconnected) => return self.leave(),
                 Ok(command) => {
@@ -103,18 +120,15 @@ impl Poller {
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Attach { events, intake } => {
-                self.stop_fetching();
-                let assigned: Vec<_> = self.assigned.iter().copied().collect();
-                if !assigned.is_empty() {
-                    events.do_send(SourceEvent::Assigned(assigned));
+            Command::Attach(attachment) => {
+                self.detach();
+                let generation = Generation { attachment, sinks: BTreeMap::new() };
+                if !self.assigned.is_empty() {
+                    generation.tell(SourceEvent::Assigned(self.assigned.iter().copied().collect()));
                 }
-                self.generation = Some(Generation { events, intake, sinks: BTreeMap::new() });
+                self.generation = Some(generation);
             }
-            Command::Detach => {
-                self.generation = None;
-                self.stop_fetching();
-            }
+            Command::Detach => self.detach(),
             Command::Feed(feeds) => self.feed(feeds),
             Command::Release(partitions) => self.release(&partitions),
             Command::Publish(offsets) => self.publish(&offsets),
@@ -129,16 +143,20 @@ impl Poller {
         {
             warn!(%error, "Kafka consumer; the client goes on trying");
         }
-        if let Some((code, reason)) = self.consumer.client().fatal_error()
-            && let Some(generation) = self.generation.take()
-        {
-            let error = SourceError::Unavailable(format!("{reason} ({code})"));
-            generation.events.do_send(SourceEvent::Failed(error));
+        if let Some((code, reason)) = self.consumer.client().fatal_error() {
+            self.life.end();
+            self.fail(SourceError::Unavailable(format!("{reason} ({code})")));
         }
-        while let Some(rebalance) = self.consumer.context().next() {
-            match rebalance {
-                Rebalance::Assign(partitions) => self.assigned(partitions),
-                Rebalance::Revoke(partitions) => self.revoked(partitions),
+        while let Some(note) = self.consumer.context().next() {
+            fault_point!("poller::rebalance");
+            match note {
+                Note::Assign(partitions) => self.assigned(partitions),
+                Note::Revoke(partitions) => self.revoked(partitions),
+                Note::BrokersAway(reason) => {
+                    if let Some(generation) = &self.generation {
+                        generation.tell(SourceEvent::BrokersAway(reason));
+                    }
+                }
             }
         }
     }
@@ -146,9 +164,12 @@ impl Poller {
     fn assigned(&mut self, partitions: Vec<PartitionId>) {
         info!(partitions = %numbers(&partitions), "the group assigns partitions");
         self.assigned.extend(&partitions);
+        if let Some(generation) = &self.generation {
+            generation.tell(SourceEvent::Joined);
+        }
         match &self.generation {
             Some(generation) if !partitions.is_empty() => {
-                generation.events.do_send(SourceEvent::Assigned(partitions));
+                generation.tell(SourceEvent::Assigned(partitions));
             }
             // The group waits for an answer, also where there is nothing to take up.
             _ => self.answer("taken up", assign(&self.consumer, &self.list(&[], |_| None))),
@@ -162,7 +183,7 @@ impl Poller {
         }
         match &self.generation {
             Some(generation) if !partitions.is_empty() => {
-                generation.events.do_send(SourceEvent::Revoked(partitions));
+                generation.tell(SourceEvent::Revoked(partitions));
             }
             _ => self.release(&partitions),
         }
@@ -222,6 +243,7 @@ impl Poller {
     /// Takes one batch of at most `room` messages and hands each partition its share.
     fn deliver(&mut self, room: usize) {
         let messages = self.queue.take(room, BATCH_WAIT);
+        fault_point!("poller::batch");
         let mut shares: BTreeMap<PartitionId, Share> = BTreeMap::new();
         for message in messages {
             let share = shares.entry(message.partition()).or_default();
@@ -241,7 +263,8 @@ impl Poller {
                     messages: share.messages,
                     _consumer: Arc::clone(&self.consumer),
                 };
-                let credit = generation.intake.lend(records.messages.len(), records.bytes());
+                let intake = &generation.attachment.intake;
+                let credit = intake.lend(records.messages.len(), records.bytes());
                 sink(RecordBatch { records: Box::new(records), credit, end: share.end });
             }
         }
@@ -250,10 +273,7 @@ impl Poller {
     fn partition_error(&mut self, partition: PartitionId, error: RDKafkaErrorCode) {
         if error == RDKafkaErrorCode::AutoOffsetReset {
             // The wanted offset is gone; a new generation compares progress with what the brokers have.
-            if let Some(generation) = self.generation.take() {
-                let error = SourceError::Unavailable(format!("partition {partition}: {error}"));
-                generation.events.do_send(SourceEvent::Failed(error));
-            }
+            self.fail(SourceError::Unavailable(format!("partition {partition}: {error}")));
         } else if self.may_log() {
             warn!(%partition, %error, "partition; the client goes on trying");
         }
@@ -269,8 +289,36 @@ impl Poller {
                 self.consumer.poll(Duration::from_millis(50));
             }
         }
-        if let Some(generation) = self.generation {
-            generation.events.do_send(SourceEvent::Left);
+        if let Some(generation) = self.generation.take() {
+            generation.attachment.watch.retire();
+            generation.tell(SourceEvent::Left);
+        }
+    }
+
+    /// A sign of life, for this generation and for the next.
+    fn beat(&mut self) {
+        if self.last_beat.elapsed() < HEARTBEAT {
+            return;
+        }
+        self.last_beat = Instant::now();
+        self.life.heart.beat();
+        if let Some(generation) = &self.generation {
+            generation.attachment.watch.beat();
+        }
+    }
+
+    fn detach(&mut self) {
+        if let Some(generation) = self.generation.take() {
+            generation.attachment.watch.retire();
+        }
+        self.stop_fetching();
+    }
+
+    /// Ends the generation; the next finds out what there is to do.
+    fn fail(&mut self, error: SourceError) {
+        if let Some(generation) = self.generation.take() {
+            generation.attachment.watch.retire();
+            generation.tell(SourceEvent::Failed(error));
         }
     }
 

@@ -14,7 +14,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hitstream_domain::progress::{Offset, PartitionId};
+use hitstream_domain::progress::{Offset, OffsetRange, PartitionId};
 use hitstream_domain::time::EventTime;
 use rdkafka::consumer::Consumer as _;
 use rdkafka_sys as sys;
@@ -160,6 +160,12 @@ impl Records for KafkaRecords {
         for message in &self.messages {
             visit(message.record());
         }
+    }
+
+    fn range(&self) -> Option<OffsetRange> {
+        let (first, last) = (self.messages.first()?, self.messages.last()?);
+        let (from, to) = (Offset(first.raw().offset), Offset(last.raw().offset).next());
+        Some(OffsetRange { partition: first.partition(), from, to })
     }
 
     fn bytes(&self) -> usize {

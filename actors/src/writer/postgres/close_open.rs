@@ -70,7 +70,7 @@ async fn close_locked(
     let last_end = windows.iter().map(|(_, end)| *end).max().unwrap_or(EventTime::NEG_INFINITY);
     let (size, slide, delay) = rules_in_micros(&pipeline.rules);
     let advance = "UPDATE frontier SET f = greatest(f, $1), updated_at = now(), \
-         note = 'open windows closed by hand at ' || now()::text RETURNING f";
+         note = concat_ws(E'\\n', note, 'open windows closed by hand at ' || now()::text) RETURNING f";
     let Timestamp(frontier) = transaction.query_one(advance, &[&Timestamp(last_end)]).await?.get(0);
     let rules = "UPDATE pipeline SET window_size = $1, window_slide = $2, watermark_delay = $3";
     transaction.execute(rules, &[&size, &slide, &delay]).await?;

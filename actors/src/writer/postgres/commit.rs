@@ -16,6 +16,7 @@ use super::types::{Timestamp, Uuid};
 use super::{PipelineSettings, PostgresStore, begin};
 use crate::clock;
 use crate::enricher::EVENT_FIELDS;
+use crate::faults::fault_point;
 use crate::messages::PartitionPart;
 use crate::packed::RowOrigin;
 use crate::store::StoreError;
@@ -37,7 +38,7 @@ const MOVE_PROGRESS: &str = "UPDATE partition_progress AS p SET \
      next_offset = n.next_offset, \
      max_event_time = greatest(p.max_event_time, n.max_event_time), \
      idle_until = CASE WHEN n.accepted > 0 THEN NULL \
-                       WHEN n.idle_for IS NOT NULL THEN now() + n.idle_for * interval '1 microsecond' \
+                       WHEN n.idle_for IS NOT NULL THEN greatest(p.idle_until, now() + n.idle_for * interval '1 microsecond') \
                        ELSE p.idle_until END, \
      owner = $2, updated_at = now(), \
      records = p.records + n.records, accepted = p.accepted + n.accepted, rejected = p.rejected + n.rejected, \
@@ -54,24 +55,29 @@ pub(super) async fn commit(store: &PostgresStore, epoch: &Epoch) -> Result<Ledge
     store.attach_days(epoch).await?;
     let mut connection = store.connection().await?;
     let transaction = begin(&mut connection).await?;
+    // Claims age until the reply to BEGIN: no sooner was now() fixed.
     let begun_at = clock::monotonic();
     // 1
     let lock = frontier_lock(&store.settings.schema);
     let locked = transaction.execute("SELECT pg_advisory_xact_lock_shared($1)", &[&lock]).await;
     locked.map_err(|error| classify(&error))?;
+    fault_point!("commit::locked");
     // 2
     let frontier = read_frontier(&transaction, &store.pipeline).await?;
     let is_behind = |start: EventTime| store.pipeline.rules.window.starting(start).end <= frontier;
     // 3 and 4
     let ledger =
         move_progress(store, &transaction, epoch, epoch.behind(is_behind), begun_at).await?;
+    fault_point!("commit::progress_moved");
     // 5
     for rollup in 0..store.rollups.len() {
         write_rollup(store, &transaction, rollup, &epoch.rows(rollup), frontier).await?;
     }
     copy_events(store, &transaction, epoch, |_| true).await?;
     copy_rejects(&transaction, epoch, |_| true).await?;
+    fault_point!("commit::before_commit");
     transaction.commit().await.map_err(|error| classify(&error))?;
+    fault_point!("commit::after_commit");
     Ok(ledger)
 }
 

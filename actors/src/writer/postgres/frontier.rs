@@ -7,7 +7,7 @@ use std::time::Duration;
 use hitstream_domain::frontier::{PartitionClock, frontier};
 use hitstream_domain::progress::{Offset, PartitionId};
 use hitstream_domain::time::EventTime;
-use tokio_postgres::{Error, Row};
+use tokio_postgres::{Error, Row, Transaction};
 use tracing::warn;
 
 use super::locks::{frontier_lock, move_lock};
@@ -29,7 +29,7 @@ pub(super) async fn survey(store: &PostgresStore) -> Result<Survey, StoreError> 
     read_survey(&rows).map_err(|error| classify(&error))
 }
 
-/// Sets f to the frontier computed from all progress, if that is greater.
+/// Sets f to the frontier computed from all progress, if that is greater, and returns it.
 pub(super) async fn advance(
     store: &PostgresStore,
     claims: Claims,
@@ -39,19 +39,28 @@ pub(super) async fn advance(
     let lock = frontier_lock(&store.settings.schema);
     let advanced: Result<EventTime, Error> = async {
         transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&lock]).await?;
-        let survey = read_survey(&transaction.query(SURVEY, &[]).await?)?;
-        let computed = survey.computed(store.pipeline.rules.delay, claims);
-        if computed <= survey.frontier {
-            return Ok(survey.frontier);
-        }
-        let update = "UPDATE frontier SET f = $1, updated_at = clock_timestamp()";
-        transaction.execute(update, &[&Timestamp(computed)]).await?;
-        Ok(computed)
+        Ok(advance_locked(&transaction, store.pipeline.rules.delay, claims).await?.frontier)
     }
     .await;
     let frontier = advanced.map_err(|error| classify(&error))?;
     transaction.commit().await.map_err(|error| classify(&error))?;
     Ok(frontier)
+}
+
+/// The same where K is held already, with what it was computed from.
+pub(super) async fn advance_locked(
+    transaction: &Transaction<'_>,
+    delay: Duration,
+    claims: Claims,
+) -> Result<Survey, Error> {
+    let mut survey = read_survey(&transaction.query(SURVEY, &[]).await?)?;
+    let computed = survey.computed(delay, claims);
+    if computed > survey.frontier {
+        let update = "UPDATE frontier SET f = $1, updated_at = clock_timestamp()";
+        transaction.execute(update, &[&Timestamp(computed)]).await?;
+        survey.frontier = computed;
+    }
+    Ok(survey)
 }
 
 /// How long a window that the final tables refuse is left alone before it is tried again.

@@ -11,6 +11,7 @@ mod locks;
 mod migrations;
 mod pipeline;
 mod refused;
+mod release;
 mod session;
 mod tables;
 mod types;
@@ -21,7 +22,7 @@ use std::time::Duration;
 use bb8_postgres::bb8::Pool;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use hitstream_domain::progress::Ledger;
+use hitstream_domain::progress::{Ledger, PartitionId};
 use hitstream_domain::rollup::ROLLUPS;
 use hitstream_domain::time::EventTime;
 use hitstream_domain::watermark::TimeRules;
@@ -31,6 +32,7 @@ use tokio_postgres::{IsolationLevel, NoTls, Transaction};
 
 pub use close_open::CloseReport;
 pub use migrations::MigrationReport;
+pub use release::FrontierReport;
 pub use session::PostgresSettings;
 
 use self::days::KnownDays;
@@ -129,6 +131,19 @@ pub async fn close_open(
     pipeline: &PipelineSettings,
 ) -> Result<CloseReport, StoreError> {
     close_open::close(client, settings, pipeline).await
+}
+
+/// Releases the frontier from partitions by hand, until each has its next accepted record; advances it, and tells what it
+/// is and depends on. Without partitions, it only does the latter.
+///
+/// # Errors
+/// `Mismatch` where there is no such partition, or no pipeline yet.
+pub async fn release_frontier(
+    client: &mut tokio_postgres::Client,
+    settings: &PostgresSettings,
+    partitions: &[PartitionId],
+) -> Result<FrontierReport, StoreError> {
+    release::release(client, settings, partitions).await
 }
 
 impl PostgresStore {

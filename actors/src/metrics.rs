@@ -1,0 +1,87 @@
+//! Counters of one process, for Prometheus.
+
+use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
+
+/// Everything that is counted; cheap to clone, all clones count the same.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Generations of actors started.
+    pub generations: IntCounter,
+    /// Deaths of actors, by actor. The first death of a generation ends it; only that one counts.
+    pub actor_deaths: IntCounterVec,
+    /// Commits refused because another owner had moved a partition on (step 4 of the commit protocol).
+    pub fenced_commits: IntCounter,
+    /// Partitions given back uncommitted because a revocation took too long.
+    pub late_revocations: IntCounter,
+    /// Claims committed that a partition is idle.
+    pub idle_claims: IntCounter,
+}
+
+impl Metrics {
+    /// All counters at zero, in a registry of their own.
+    pub fn new() -> Self {
+        let registry = Registry::new();
+        Self {
+            generations: counter(
+                &registry,
+                "hitstream_generations_total",
+                "Generations of actors started.",
+            ),
+            actor_deaths: counters(
+                &registry,
+                "hitstream_actor_deaths_total",
+                "Deaths of actors that ended a generation, by actor.",
+                "actor",
+            ),
+            fenced_commits: counter(
+                &registry,
+                "hitstream_fenced_commits_total",
+                "Commits refused because another owner had moved a partition on.",
+            ),
+            late_revocations: counter(
+                &registry,
+                "hitstream_late_revocations_total",
+                "Revocations that were answered without a commit because it took too long.",
+            ),
+            idle_claims: counter(
+                &registry,
+                "hitstream_idle_claims_total",
+                "Claims committed that a partition is idle.",
+            ),
+            registry,
+        }
+    }
+
+    /// Where all of them are registered.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {
+    register(registry, IntCounter::with_opts(Opts::new(name, help)))
+}
+
+fn counters(registry: &Registry, name: &str, help: &str, label: &str) -> IntCounterVec {
+    register(registry, IntCounterVec::new(Opts::new(name, help), &[label]))
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "names and labels are constants, each registered once in a new registry"
+)]
+fn register<C: prometheus::core::Collector + Clone + 'static>(
+    registry: &Registry,
+    made: prometheus::Result<C>,
+) -> C {
+    let collector = made.expect("the name of a metric is valid");
+    registry.register(Box::new(collector.clone())).expect("each metric is registered once");
+    collector
+}

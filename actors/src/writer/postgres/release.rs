@@ -1,0 +1,85 @@
+//! `frontier`: what holds the frontier, and releasing it from a partition by hand.
+
+use std::time::Duration;
+
+use hitstream_domain::frontier::PartitionClock;
+use hitstream_domain::progress::PartitionId;
+use hitstream_domain::time::EventTime;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Error, Transaction};
+
+use super::frontier::advance_locked;
+use super::locks::frontier_lock;
+use super::session::{PostgresSettings, classify};
+use crate::store::{Claims, StoreError};
+
+/// The frontier, and each partition as it sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FrontierReport {
+    /// The frontier, advanced as far as the partitions allow.
+    pub frontier: EventTime,
+    /// `watermark.delay`, as the tables have it.
+    pub delay: Duration,
+    /// PostgreSQL's clock.
+    pub now: EventTime,
+    /// Every partition of the topic, by number.
+    pub partitions: Vec<(PartitionId, PartitionClock)>,
+}
+
+/// Releases the frontier from these partitions until their next accepted record, records that, and advances.
+pub(super) async fn release(
+    client: &mut Client,
+    settings: &PostgresSettings,
+    partitions: &[PartitionId],
+) -> Result<FrontierReport, StoreError> {
+    let failure = |error: &Error| match error.code() {
+        Some(&SqlState::UNDEFINED_TABLE) => StoreError::Mismatch(format!(
+            "schema {:?} has no tables of hitstream; `hitstream migrate` makes them",
+            settings.schema
+        )),
+        _ => classify(error),
+    };
+    let transaction = client.transaction().await.map_err(|error| failure(&error))?;
+    let lock = frontier_lock(&settings.schema);
+    let locked = transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&lock]).await;
+    locked.map_err(|error| failure(&error))?;
+    let delay = "SELECT watermark_delay FROM pipeline";
+    let delay = transaction.query_opt(delay, &[]).await.map_err(|error| failure(&error))?;
+    let Some(delay) = delay.map(|row| row.get::<_, i64>(0)) else {
+        return Err(StoreError::Mismatch(format!(
+            "no pipeline has run in schema {:?} yet: there is nothing to release",
+            settings.schema
+        )));
+    };
+    let delay = Duration::from_micros(delay.unsigned_abs());
+    for partition in partitions {
+        release_one(&transaction, *partition).await.map_err(|error| failure(&error))??;
+    }
+    let survey = advance_locked(&transaction, delay, Claims::Valid).await;
+    let survey = survey.map_err(|error| failure(&error))?;
+    transaction.commit().await.map_err(|error| failure(&error))?;
+    let clocks = survey.partitions.iter().map(|(partition, _, clock)| (*partition, *clock));
+    Ok(FrontierReport {
+        frontier: survey.frontier,
+        delay,
+        now: survey.now,
+        partitions: clocks.collect(),
+    })
+}
+
+async fn release_one(
+    transaction: &Transaction<'_>,
+    partition: PartitionId,
+) -> Result<Result<(), StoreError>, Error> {
+    let update = "UPDATE partition_progress SET idle_until = 'infinity' \
+         WHERE partition = $1 AND incarnation = (SELECT max(incarnation) FROM partition_progress)";
+    if transaction.execute(update, &[&partition.0]).await? == 0 {
+        return Ok(Err(StoreError::Mismatch(format!(
+            "the topic has no partition {partition} in the tables; `hitstream frontier` lists those there are"
+        ))));
+    }
+    let note = "UPDATE frontier SET note = concat_ws(E'\\n', note, format('partition %s released by hand at %s by %s', \
+         $1::int, now(), session_user))";
+    transaction.execute(note, &[&partition.0]).await?;
+    Ok(Ok(()))
+}

@@ -1,0 +1,109 @@
+//! `frontier`: what holds it, and releasing it from a partition by hand.
+
+use std::fmt;
+
+use hitstream_actors::writer::postgres::{FrontierReport, release_frontier};
+use hitstream_domain::progress::PartitionId;
+use hitstream_domain::time::EventTime;
+use serde::Serialize;
+
+use crate::cli::{CliError, FrontierArgs, Outcome, output};
+use crate::config::Config;
+use crate::{database, wiring};
+
+/// Releases what is to be released, and says what holds the frontier.
+///
+/// # Errors
+/// PostgreSQL out of reach, no such partition, no pipeline yet.
+pub fn frontier(config: &Config, args: &FrontierArgs) -> Result<Outcome, CliError> {
+    let settings = wiring::postgres(config);
+    let released: Vec<PartitionId> = args.release.iter().copied().map(PartitionId).collect();
+    let report = database::block_on(async {
+        let mut client = database::connected(config, &settings, Some(database::LIMIT)).await?;
+        release_frontier(&mut client, &settings, &released)
+            .await
+            .map_err(|error| database::failure(config, error))
+    })?;
+    output::answer(args.json, &Answer::new(&report, &args.release))?;
+    Ok(Outcome::Done)
+}
+
+/// The answer to `frontier`; serialized, to `frontier --json`.
+#[derive(Debug, Serialize)]
+struct Answer {
+    /// Windows that end at or before this are final; null before the first is.
+    frontier: Option<String>,
+    /// Partitions released now.
+    released: Vec<i32>,
+    partitions: Vec<PartitionAnswer>,
+}
+
+#[derive(Debug, Serialize)]
+struct PartitionAnswer {
+    partition: i32,
+    /// Greatest event time less `watermark.delay`; null before the first hit.
+    watermark: Option<String>,
+    state: State,
+}
+
+/// What a partition is to the frontier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    /// Its watermark is the least.
+    Holds,
+    /// Its watermark is further on.
+    Ahead,
+    /// Proven to be idle: it holds nothing.
+    Idle,
+    /// Released by hand: it holds nothing.
+    Released,
+}
+
+impl Answer {
+    fn new(report: &FrontierReport, released: &[i32]) -> Self {
+        let watermark = |max: Option<EventTime>| max.map(|time| time.minus(report.delay));
+        let is_idle = |until: Option<EventTime>| until.is_some_and(|until| report.now < until);
+        let clocks = || report.partitions.iter().map(|(_, clock)| clock);
+        let awake = clocks().filter(|clock| !is_idle(clock.idle_until));
+        let least = awake.map(|clock| watermark(clock.max_event_time)).min();
+        let partitions = report.partitions.iter().map(|(partition, clock)| PartitionAnswer {
+            partition: partition.0,
+            watermark: watermark(clock.max_event_time).map(|time| time.to_string()),
+            state: match clock.idle_until {
+                Some(EventTime::INFINITY) => State::Released,
+                until if is_idle(until) => State::Idle,
+                _ if Some(watermark(clock.max_event_time)) == least => State::Holds,
+                _ => State::Ahead,
+            },
+        });
+        Self {
+            frontier: (report.frontier > EventTime::NEG_INFINITY)
+                .then(|| report.frontier.to_string()),
+            released: released.to_vec(),
+            partitions: partitions.collect(),
+        }
+    }
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for partition in &self.released {
+            writeln!(f, "partition {partition} is released until its next accepted record")?;
+        }
+        let frontier = self.frontier.as_deref().unwrap_or("none yet: no window is final");
+        writeln!(f, "frontier  {frontier}")?;
+        writeln!(f, "{:>9}  {:<27}  frontier", "partition", "watermark")?;
+        for PartitionAnswer { partition, watermark, state } in &self.partitions {
+            let watermark = watermark.as_deref().unwrap_or("no hit yet");
+            let state = match state {
+                State::Holds => "held by it",
+                State::Ahead => "behind it",
+                State::Idle => "not held: idle",
+                State::Released => "not held: released by hand",
+            };
+            writeln!(f, "{partition:>9}  {watermark:<27}  {state}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,162 @@
+//! Panics and stalls on purpose, in each actor, before and after each of its steps: the next generation counts right.
+
+use std::time::Duration;
+
+use crate::support::Bench;
+use crate::support::process::{Finished, wait_until};
+use crate::support::traffic::Traffic;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A bench with a topic full of hits, to be read in many epochs.
+fn bench(name: &str) -> Option<(Bench, Traffic)> {
+    let bench = Bench::new(name)?
+        .with("HITSTREAM_FLUSH__INTERVAL", "50ms")
+        .with("HITSTREAM_FLUSH__MAX_EVENTS", "500");
+    bench.create_topic(4);
+    let traffic = Traffic::send(&bench, &["--count", "20000", "--step", "200ms"]);
+    Some((bench, traffic))
+}
+
+/// Runs with these faults to the end of the topic.
+fn run_with(bench: &Bench, faults: &str) -> Finished {
+    let finished = bench.hitstream(&["run", "--until-end"]).env("FAILPOINTS", faults).finish();
+    assert_eq!(finished.code, Some(0), "{finished}");
+    finished
+}
+
+/// Lets each point panic once, at its `nth` passing or the one after, and compares what is counted.
+fn panic_once_at(name: &str, actor: &str, points: &[&str]) {
+    let Some((bench, traffic)) = bench(name) else { return };
+    let faults: Vec<String> =
+        (2..).zip(points).map(|(nth, point)| format!("{point}={nth}*off->1*panic->off")).collect();
+    let finished = run_with(&bench, &faults.join(";"));
+    let died = |point: &&str| {
+        let said = format!("failpoint {point} panic");
+        let mut lines = finished.stderr.lines();
+        lines.any(|line| {
+            line.contains("an actor died") && line.contains(actor) && line.contains(&said)
+        })
+    };
+    let missed: Vec<_> = points.iter().filter(|point| !died(point)).collect();
+    assert!(missed.is_empty(), "{actor} did not die at {missed:?}: {finished}");
+    traffic.settle(&bench);
+}
+
+#[test]
+fn consumer_that_panics() {
+    panic_once_at(
+        "panic_consumer",
+        "PartitionConsumer",
+        &[
+            "consumer::before_batch",
+            "consumer::after_batch",
+            "consumer::before_cut",
+            "consumer::amid_cut",
+            "consumer::after_cut",
+        ],
+    );
+}
+
+#[test]
+fn enricher_that_panics() {
+    panic_once_at(
+        "panic_enricher",
+        "Enricher",
+        &["enricher::events", "enricher::before_handing_over", "enricher::after_handing_over"],
+    );
+}
+
+#[test]
+fn window_shard_that_panics() {
+    panic_once_at(
+        "panic_shard",
+        "WindowShard",
+        &["shard::hits", "shard::before_handing_over", "shard::after_handing_over"],
+    );
+}
+
+#[test]
+fn writer_that_panics() {
+    panic_once_at(
+        "panic_writer",
+        "Writer",
+        &[
+            "writer::part",
+            "commit::locked",
+            "commit::progress_moved",
+            "commit::before_commit",
+            "commit::after_commit",
+            "writer::committed",
+        ],
+    );
+}
+
+#[test]
+fn finalizer_that_panics() {
+    panic_once_at("panic_finalizer", "Finalizer", &["finalizer::moved"]);
+}
+
+#[test]
+fn group_member_that_panics() {
+    panic_once_at("panic_member", "GroupMember", &["member::opened", "member::cut"]);
+}
+
+#[test]
+fn poller_that_panics() {
+    panic_once_at("panic_poller", "KafkaPoller", &["poller::batch"]);
+}
+
+#[test]
+fn steps_that_are_rare_are_met_at_their_first_passing() {
+    let Some((bench, traffic)) = bench("panic_rare") else { return };
+    let points = [
+        "poller::rebalance",
+        "finalizer::before_advance",
+        "finalizer::after_advance",
+        "member::opened",
+    ];
+    let faults: Vec<String> = points.iter().map(|point| format!("{point}=1*panic->off")).collect();
+    let finished = run_with(&bench, &faults.join(";"));
+    for point in points {
+        assert!(
+            finished.stderr.contains(&format!("failpoint {point} panic")),
+            "{point}: {finished}"
+        );
+    }
+    traffic.settle(&bench);
+}
+
+#[test]
+fn panic_is_logged_with_the_records_it_was_at() {
+    let Some((bench, traffic)) = bench("panic_logged") else { return };
+    let finished = run_with(&bench, "consumer::before_batch=3*off->1*panic->off");
+    let line = finished.stderr.lines().find(|line| line.contains("an actor died")).unwrap();
+    assert!(line.contains("partition ") && line.contains("offsets from "), "{line}");
+    traffic.settle(&bench);
+}
+
+#[test]
+fn actor_that_hangs_ends_its_generation() {
+    let Some((bench, traffic)) = bench("hangs") else { return };
+    let bench = bench.with("HITSTREAM_ACTORS__STALL_TIMEOUT", "5s");
+    let faults =
+        "shard::hits=9*off->1*sleep(100000)->off;poller::batch=9*off->1*sleep(100000)->off";
+    let finished = run_with(&bench, faults);
+    assert!(finished.stderr.contains("no sign of life for"), "{finished}");
+    traffic.settle(&bench);
+}
+
+#[test]
+fn ten_crashes_in_a_minute_are_no_readiness_and_the_pipeline_goes_on_trying() {
+    let Some((bench, traffic)) = bench("crash_loop") else { return };
+    let mut running =
+        bench.hitstream(&["run"]).env("FAILPOINTS", "consumer::before_batch=panic").start();
+    wait_until("ten crashes", PATIENCE, || running.stderr().contains("10 crashes in a minute"));
+    assert!(running.is_running());
+    assert!(running.stderr().contains("not ready"));
+    running.signal("TERM");
+    let ended = running.finish();
+    assert_eq!(ended.code, Some(0), "{ended}");
+    traffic.settle(&bench);
+}

@@ -1,0 +1,200 @@
+//! Several instances in one group: they come, go, die, hang, and count each hit once.
+
+use std::time::{Duration, Instant};
+
+use crate::support::hit::Hit;
+use crate::support::process::{Running, wait_until};
+use crate::support::random::Random;
+use crate::support::traffic::{Traffic, committed, owners};
+use crate::support::{Bench, kafka};
+
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// A bench whose instances commit often and are missed soon.
+fn bench(name: &str, partitions: i32) -> Option<Bench> {
+    let bench = Bench::new(name)?
+        .with("HITSTREAM_FLUSH__INTERVAL", "100ms")
+        .with("HITSTREAM_KAFKA__PROPERTIES__SESSION_TIMEOUT_MS", "2000")
+        .with("HITSTREAM_KAFKA__PROPERTIES__HEARTBEAT_INTERVAL_MS", "300");
+    kafka::create(&bench.kafka_url, &bench.topic, partitions);
+    Some(bench)
+}
+
+fn start(bench: &Bench) -> Running {
+    bench.hitstream(&["run"]).start()
+}
+
+fn stop(running: Running) -> crate::support::process::Finished {
+    running.signal("TERM");
+    let ended = running.finish();
+    assert_eq!(ended.code, Some(0), "{ended}");
+    ended
+}
+
+/// Starts so many instances and waits until each has partitions.
+fn start_all(bench: &Bench, count: usize) -> Vec<Running> {
+    let instances: Vec<Running> = (0..count).map(|_| start(bench)).collect();
+    wait_until("every instance commits", PATIENCE, || {
+        owners(bench) == i64::try_from(count).unwrap()
+    });
+    instances
+}
+
+#[test]
+fn three_instances_that_join_leave_and_die_by_chance_count_each_hit_once() {
+    const SEED: u64 = 3;
+    let Some(bench) = bench("by_chance", 6) else { return };
+    let mut traffic = Traffic::start(&bench, &["--rate", "4000", "--count", "100000"]);
+    traffic.wait_for_records();
+    let mut random = Random::new(SEED);
+    let mut instances: [Option<Running>; 3] = [None, None, None];
+    let (mut joined, mut left, mut killed) = (0, 0, 0);
+    while traffic.is_running() {
+        let at = usize::try_from(random.below(0..3)).unwrap();
+        match instances[at].take() {
+            None => {
+                instances[at] = Some(start(&bench));
+                joined += 1;
+            }
+            Some(running) if random.below(0..3) == 0 => {
+                assert_eq!(running.kill().code, None);
+                killed += 1;
+            }
+            Some(running) => {
+                stop(running);
+                left += 1;
+            }
+        }
+        let pause = Instant::now() + Duration::from_millis(random.below(100..1_500));
+        wait_until("the next move", PATIENCE, || {
+            instances.iter_mut().flatten().for_each(|running| assert!(running.is_running()));
+            Instant::now() >= pause
+        });
+    }
+    instances.into_iter().flatten().for_each(|running| drop(stop(running)));
+    eprintln!("{joined} joined, {left} left, {killed} were killed");
+    assert!(joined > 3 && left > 0 && killed > 0);
+    assert!(committed(&bench) > 0);
+    traffic.settle(&bench);
+}
+
+#[test]
+fn partitions_of_a_killed_instance_are_counted_by_the_others() {
+    let Some(bench) = bench("one_killed", 6) else { return };
+    let mut traffic = Traffic::start(&bench, &["--rate", "3000", "--count", "60000"]);
+    traffic.wait_for_records();
+    let mut instances = start_all(&bench, 3);
+    let dead = instances.remove(1);
+    let owner = format!(":{}", dead.id());
+    dead.kill();
+    let killed_at = Instant::now();
+    let left = format!("SELECT count(*) FROM partition_progress WHERE owner LIKE '%{owner}'");
+    wait_until("its partitions move", PATIENCE, || bench.count(&left) == 0);
+    eprintln!("its partitions were counted again {:?} after the kill", killed_at.elapsed());
+    traffic.finish();
+    instances.into_iter().for_each(|running| drop(stop(running)));
+    traffic.settle(&bench);
+}
+
+#[test]
+fn instance_that_slept_through_its_session_is_fenced_and_starts_again() {
+    let Some(bench) = bench("asleep", 4) else { return };
+    let mut traffic = Traffic::start(&bench, &["--rate", "3000", "--count", "90000"]);
+    traffic.wait_for_records();
+    let mut instances = start_all(&bench, 2);
+    let mut sleeper = instances.remove(0);
+    let owner = format!(":{}", sleeper.id());
+    sleeper.signal("STOP");
+    let left = format!("SELECT count(*) FROM partition_progress WHERE owner LIKE '%{owner}'");
+    wait_until("its partitions move", PATIENCE, || bench.count(&left) == 0);
+    sleeper.signal("CONT");
+    wait_until("it notices", PATIENCE, || sleeper.stderr().contains("moved on by another owner"));
+    traffic.finish();
+    let ended = stop(sleeper);
+    assert!(ended.logged("pipeline ended", "fenced_commits").as_u64() > Some(0), "{ended}");
+    assert!(ended.logged("pipeline ended", "generations").as_u64() > Some(1), "{ended}");
+    instances.into_iter().for_each(|running| drop(stop(running)));
+    traffic.settle(&bench);
+}
+
+#[test]
+fn instances_on_the_same_keys_never_deadlock() {
+    let Some(bench) = bench("same_keys", 6) else { return };
+    let bench = bench
+        .with("HITSTREAM_WINDOW__SIZE", "1s")
+        .with("HITSTREAM_WINDOW__SLIDE", "1s")
+        .with("HITSTREAM_WATERMARK__DELAY", "1s");
+    let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    let same_keys = ["--hosts", "10", "--referrers", "1", "--disorder", "500ms", "--step", "1ms"];
+    let load = ["--rate", "3000", "--count", "90000"];
+    let mut traffic = Traffic::start(&bench, &[&same_keys[..], &load].concat());
+    traffic.wait_for_records();
+    let before = bench.count(deadlocks);
+    let instances = start_all(&bench, 3);
+    traffic.finish();
+    let moved = bench.count("SELECT count(DISTINCT window_start) FROM aggregated_web_traffic");
+    for ended in instances.into_iter().map(stop) {
+        assert!(!ended.stderr.contains("40P01"), "{ended}");
+    }
+    assert!(moved > 20, "{moved} windows became final meanwhile");
+    assert_eq!(bench.count(deadlocks), before);
+    traffic.settle(&bench);
+}
+
+#[test]
+fn added_partitions_are_counted_from_their_start() {
+    let Some(bench) = bench("added", 2) else { return };
+    let bench =
+        bench.with("HITSTREAM_KAFKA__PROPERTIES__TOPIC_METADATA_REFRESH_INTERVAL_MS", "300");
+    let hits = |seconds: i64| [Hit::at(seconds).host("h").record(), Hit::at(seconds).record()];
+    bench.send(0, &hits(0));
+    let running = start(&bench);
+    wait_until("the first hits", PATIENCE, || committed(&bench) == 2);
+    kafka::add_partitions(&bench.kafka_url, &bench.topic, 4);
+    // Before the group knows of them: their first records must not be missed.
+    (1..4).for_each(|partition| bench.send(partition, &hits(i64::from(partition))));
+    wait_until("all hits", PATIENCE, || committed(&bench) == 8);
+    let from_start = "SELECT count(*) FROM partition_progress WHERE start_offset = 0";
+    assert_eq!(bench.count(from_start), 4);
+    stop(running);
+    bench.clean_audit();
+    bench.assert_equals(&bench.model(300, 300));
+}
+
+#[test]
+fn group_protocol_in_which_brokers_assign_works_as_well() {
+    let Some(bench) = Bench::new("kip848") else { return };
+    let bench = bench
+        .with("HITSTREAM_FLUSH__INTERVAL", "100ms")
+        .with("HITSTREAM_KAFKA__PROPERTIES__GROUP_PROTOCOL", "consumer");
+    kafka::create(&bench.kafka_url, &bench.topic, 6);
+    let mut traffic = Traffic::start(&bench, &["--rate", "3000", "--count", "45000"]);
+    traffic.wait_for_records();
+    let mut instances = start_all(&bench, 2);
+    stop(instances.remove(0));
+    instances.push(start(&bench));
+    traffic.finish();
+    instances.into_iter().for_each(|running| drop(stop(running)));
+    traffic.settle(&bench);
+}
+
+#[test]
+fn only_instance_with_static_membership_goes_on_at_once_after_a_kill() {
+    let Some(bench) = bench("static", 4) else { return };
+    let bench = bench
+        .with("HITSTREAM_KAFKA__PROPERTIES__GROUP_INSTANCE_ID", "one")
+        .with("HITSTREAM_KAFKA__PROPERTIES__SESSION_TIMEOUT_MS", "45000");
+    let mut traffic = Traffic::start(&bench, &["--rate", "3000", "--count", "30000"]);
+    traffic.wait_for_records();
+    let first = start_all(&bench, 1).remove(0);
+    first.kill();
+    let before = committed(&bench);
+    let started = Instant::now();
+    let second = start(&bench);
+    // Far below the session timeout, which a dynamic member would have to wait for.
+    wait_until("it counts", Duration::from_secs(30), || committed(&bench) > before);
+    eprintln!("counted again {:?} after its start", started.elapsed());
+    traffic.finish();
+    stop(second);
+    traffic.settle(&bench);
+}

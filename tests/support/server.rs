@@ -1,0 +1,96 @@
+//! A Kafka or PostgreSQL of one test's own, to be killed and started again.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use super::process::wait_until;
+use super::scratch::Folder;
+use super::skip;
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/services.sh");
+
+pub(crate) struct Server {
+    name: &'static str,
+    folder: Folder,
+    url: String,
+}
+
+impl Server {
+    /// Starts `kafka` or `postgres`; `None`, with a word, where the shared services do not run either.
+    pub(crate) fn start(name: &'static str) -> Option<Self> {
+        if std::env::var_os("KAFKA_URL").is_none() {
+            skip("no services: run `make services && . ./.services.env` first, or `make test`");
+            return None;
+        }
+        let mut server = Self { name, folder: Folder::new(), url: String::new() };
+        server.script("start");
+        let variables = std::fs::read_to_string(server.folder.path("state.env")).unwrap();
+        let variable = format!("export {}_URL=", name.to_uppercase());
+        let url = variables.lines().find_map(|line| line.strip_prefix(&variable)).unwrap();
+        server.url = url.to_owned();
+        Some(server)
+    }
+
+    /// Its URL, as `KAFKA_URL` or `POSTGRES_URL`; the same after another start.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Ends it by a signal: `KILL`, or `QUIT`, which for PostgreSQL is an immediate shutdown.
+    pub(crate) fn kill(&self, signal: &str) {
+        let fact = |what: &str| {
+            std::fs::read_to_string(self.state().join(format!("{}.{what}", self.name))).ok()
+        };
+        let done = |command: &mut Command| {
+            let output = command.output().unwrap();
+            assert!(output.status.success(), "{command:?}: {output:?}");
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        };
+        if let Some(container) = fact("cid") {
+            let container = container.trim();
+            done(Command::new("docker").args(["kill", "-s", signal, container]));
+            wait_until("the container ends", Duration::from_secs(20), || {
+                let running = ["inspect", "-f", "{{.State.Running}}", container];
+                done(Command::new("docker").args(running)).trim() == "false"
+            });
+            return;
+        }
+        let facts = fact("pid").unwrap();
+        let pid = facts.split_whitespace().next().unwrap();
+        done(Command::new("kill").args(["-s", signal, pid]));
+        wait_until("the server ends", Duration::from_secs(20), || {
+            let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            state.is_empty() || state.contains(") Z ")
+        });
+    }
+
+    /// Starts it again after it was killed, with the data it had, where it was.
+    pub(crate) fn start_again(&self) {
+        self.script("start");
+    }
+
+    fn state(&self) -> PathBuf {
+        self.folder.path("state")
+    }
+
+    fn script(&self, order: &str) {
+        let output = Command::new(SCRIPT)
+            .args([order, self.name])
+            .env("HITSTREAM_SERVICES_DIR", self.state())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "services.sh {order} {}: {said}", self.name);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let stopped =
+            Command::new(SCRIPT).arg("stop").env("HITSTREAM_SERVICES_DIR", self.state()).output();
+        if !stopped.is_ok_and(|output| output.status.success()) {
+            eprintln!("{} in {} may still run", self.name, self.state().display());
+        }
+    }
+}
