@@ -25,11 +25,15 @@ fn run_with(bench: &Bench, faults: &str) -> Finished {
     finished
 }
 
-/// Lets each point panic once, at its `nth` passing or the one after, and compares what is counted.
-fn panic_once_at(name: &str, actor: &str, points: &[&str]) {
+/// Lets each point panic once, a few epochs apart, and compares what is counted. All actors of a kind together pass a
+/// point `stride` times in these epochs.
+fn panic_once_at(name: &str, actor: &str, stride: usize, points: &[&str]) {
     let Some((bench, traffic)) = bench(name) else { return };
-    let faults: Vec<String> =
-        (2..).zip(points).map(|(nth, point)| format!("{point}={nth}*off->1*panic->off")).collect();
+    let faults = points.iter().enumerate().map(|(at, point)| {
+        let passings = 2 + at * stride;
+        format!("{point}={passings}*off->1*panic->off")
+    });
+    let faults: Vec<String> = faults.collect();
     let finished = run_with(&bench, &faults.join(";"));
     let died = |point: &&str| {
         let said = format!("failpoint {point} panic");
@@ -48,6 +52,7 @@ fn consumer_that_panics() {
     panic_once_at(
         "panic_consumer",
         "PartitionConsumer",
+        20,
         &[
             "consumer::before_batch",
             "consumer::after_batch",
@@ -63,6 +68,7 @@ fn enricher_that_panics() {
     panic_once_at(
         "panic_enricher",
         "Enricher",
+        4,
         &["enricher::events", "enricher::before_handing_over", "enricher::after_handing_over"],
     );
 }
@@ -72,6 +78,7 @@ fn window_shard_that_panics() {
     panic_once_at(
         "panic_shard",
         "WindowShard",
+        4,
         &["shard::hits", "shard::before_handing_over", "shard::after_handing_over"],
     );
 }
@@ -81,6 +88,7 @@ fn writer_that_panics() {
     panic_once_at(
         "panic_writer",
         "Writer",
+        3,
         &[
             "writer::part",
             "commit::locked",
@@ -94,17 +102,17 @@ fn writer_that_panics() {
 
 #[test]
 fn finalizer_that_panics() {
-    panic_once_at("panic_finalizer", "Finalizer", &["finalizer::moved"]);
+    panic_once_at("panic_finalizer", "Finalizer", 1, &["finalizer::moved"]);
 }
 
 #[test]
 fn group_member_that_panics() {
-    panic_once_at("panic_member", "GroupMember", &["member::opened", "member::cut"]);
+    panic_once_at("panic_member", "GroupMember", 1, &["member::opened", "member::cut"]);
 }
 
 #[test]
 fn poller_that_panics() {
-    panic_once_at("panic_poller", "KafkaPoller", &["poller::batch"]);
+    panic_once_at("panic_poller", "KafkaPoller", 1, &["poller::batch"]);
 }
 
 #[test]

@@ -13,26 +13,21 @@ pub(crate) struct Traffic {
 }
 
 impl Traffic {
-    /// Starts `generate`; `more` says how much and how fast.
+    /// Starts `generate`; `more` says how much and how fast, and what is to be otherwise.
     pub(crate) fn start(bench: &Bench, more: &[&str]) -> Self {
         let folder = Folder::new();
         let file = folder.path("expected.json");
-        let traffic = [
-            "generate",
-            "--late",
-            "3%",
-            "--malformed",
-            "2%",
-            "--disorder",
-            "30s",
-            "--start",
-            "2026-01-01T00:00:00Z",
-            "--step",
-            "20ms",
-            "--expected",
-            file.to_str().unwrap(),
+        let usual = [
+            ["--late", "3%"],
+            ["--malformed", "2%"],
+            ["--disorder", "30s"],
+            ["--start", "2026-01-01T00:00:00Z"],
+            ["--step", "20ms"],
+            ["--expected", file.to_str().unwrap()],
         ];
-        let running = bench.hitstream(&[&traffic[..], more].concat()).start();
+        let usual = usual.iter().filter(|[option, _]| !more.contains(option)).flatten();
+        let arguments: Vec<&str> = ["generate"].iter().chain(usual).chain(more).copied().collect();
+        let running = bench.hitstream(&arguments).start();
         Self { running: Some(running), folder }
     }
 

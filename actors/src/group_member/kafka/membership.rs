@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 use hitstream_domain::progress::PartitionId;
 use rdkafka::client::ClientContext;
@@ -147,6 +148,18 @@ pub(super) fn unassign(
     match consumer.rebalance_protocol() {
         RebalanceProtocol::Cooperative => consumer.incremental_unassign(partitions),
         _ => consumer.unassign(),
+    }
+}
+
+/// Leaves the group in order, as far as the brokers answer; blocks until that is done.
+pub(super) fn close(consumer: &Consumer) {
+    consumer.context().leave();
+    if let Err(error) = consumer.close_queue() {
+        debug!(%error, "the group is not left in order");
+        return;
+    }
+    while !consumer.closed() {
+        consumer.poll(Duration::from_millis(50));
     }
 }
 

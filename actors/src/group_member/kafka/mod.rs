@@ -83,10 +83,10 @@ impl Member {
         Ok(Self { consumer, commands, life })
     }
 
-    /// Leaves the group without waiting for it. The last one to hold the client closes it.
+    /// Leaves the group without waiting for it, also where the poller hangs and goes on holding the client.
     fn abandon(self) {
-        self.consumer.context().leave();
-        thread::spawn(move || drop(self));
+        self.life.end();
+        thread::spawn(move || membership::close(&self.consumer));
     }
 }
 

@@ -12,7 +12,7 @@ use rdkafka_sys::RDKafkaErrorCode;
 use tracing::{debug, info, warn};
 
 use super::Life;
-use super::membership::{Consumer, Note, assign, unassign};
+use super::membership::{Consumer, Note, assign, close, unassign};
 use super::queue::{DataQueue, Entry, KafkaMessage, KafkaRecords};
 use crate::faults::fault_point;
 use crate::link::HEARTBEAT;
@@ -282,13 +282,7 @@ impl Poller {
     fn leave(mut self) {
         self.consumer.context().leave();
         self.stop_fetching();
-        if let Err(error) = self.consumer.close_queue() {
-            debug!(%error, "the group is not left in order");
-        } else {
-            while !self.consumer.closed() {
-                self.consumer.poll(Duration::from_millis(50));
-            }
-        }
+        close(&self.consumer);
         if let Some(generation) = self.generation.take() {
             generation.attachment.watch.retire();
             generation.tell(SourceEvent::Left);
