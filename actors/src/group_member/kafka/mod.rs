@@ -5,6 +5,7 @@
 
 mod membership;
 mod poller;
+mod position;
 mod queue;
 mod topic_id;
 

@@ -13,6 +13,7 @@ use tracing::{debug, info, warn};
 
 use super::Life;
 use super::membership::{Consumer, Note, assign, close, unassign};
+use super::position::Position;
 use super::queue::{DataQueue, Entry, KafkaMessage, KafkaRecords};
 use crate::faults::fault_point;
 use crate::link::HEARTBEAT;
@@ -61,8 +62,8 @@ pub(super) struct Poller {
     queue: DataQueue,
     /// What the group has given to this member.
     assigned: BTreeSet<PartitionId>,
-    /// What the client has been told to fetch.
-    fetched: BTreeSet<PartitionId>,
+    /// How far each partition that the client fetches was taken.
+    positions: BTreeMap<PartitionId, Position>,
     generation: Option<Generation>,
     life: Arc<Life>,
     last_beat: Instant,
@@ -90,7 +91,7 @@ impl Poller {
             orders,
             queue,
             assigned: BTreeSet::new(),
-            fetched: BTreeSet::new(),
+            positions: BTreeMap::new(),
             generation: None,
             life,
             last_beat: Instant::now(),
@@ -172,7 +173,7 @@ impl Poller {
                 generation.tell(SourceEvent::Assigned(partitions));
             }
             // The group waits for an answer, also where there is nothing to take up.
-            _ => self.answer("taken up", assign(&self.consumer, &self.list(&[], |_| None))),
+            _ => self.answer("taken up", assign(&self.consumer, &self.list([]))),
         }
     }
 
@@ -196,14 +197,13 @@ impl Poller {
             if self.assigned.contains(&feed.partition) {
                 debug!(?feed, "reading");
                 self.queue.forward(&self.topic, feed.partition);
-                from.insert(feed.partition, feed.from);
+                from.insert(feed.partition, Position::of(feed.from));
                 generation.sinks.insert(feed.partition, feed.sink);
             }
         }
-        let partitions: Vec<_> = from.keys().copied().collect();
-        let list = self.list(&partitions, |partition| from.get(&partition).copied());
-        self.fetched.extend(&partitions);
+        let list = self.list(from.iter().map(|(partition, at)| (*partition, Some(at.next))));
         self.answer("taken up", assign(&self.consumer, &list));
+        self.positions.extend(from);
     }
 
     fn release(&mut self, partitions: &[PartitionId]) {
@@ -211,16 +211,18 @@ impl Poller {
             generation.sinks.retain(|partition, _| !partitions.contains(partition));
         }
         for partition in partitions {
-            self.fetched.remove(partition);
+            self.positions.remove(partition);
         }
-        self.answer("let go", unassign(&self.consumer, &self.list(partitions, |_| None)));
+        let list = self.list(partitions.iter().map(|partition| (*partition, None)));
+        self.answer("let go", unassign(&self.consumer, &list));
     }
 
     /// Stops fetching without leaving the group: what was fetched for a former generation must not reach the next.
     fn stop_fetching(&mut self) {
-        let fetched: Vec<_> = std::mem::take(&mut self.fetched).into_iter().collect();
+        let fetched = std::mem::take(&mut self.positions);
         if !fetched.is_empty() {
-            self.answer("put down", unassign(&self.consumer, &self.list(&fetched, |_| None)));
+            let list = self.list(fetched.into_keys().map(|partition| (partition, None)));
+            self.answer("put down", unassign(&self.consumer, &list));
         }
     }
 
@@ -256,6 +258,9 @@ impl Poller {
         for (partition, share) in shares {
             if let Some(error) = share.error {
                 self.partition_error(partition, error);
+            }
+            if !self.follows(partition, &share) {
+                continue;
             }
             let Some(generation) = &self.generation else { return };
             if let (Some(sink), true) = (generation.sinks.get(&partition), share.has_news()) {
@@ -316,25 +321,55 @@ impl Poller {
         }
     }
 
+    /// Whether a share continues where the partition was left. Where the client skips offsets behind an end that it told,
+    /// it is asked once more: markers of transactions are skipped again, a record is not.
+    fn follows(&mut self, partition: PartitionId, share: &Share) -> bool {
+        let Some(position) = self.positions.get_mut(&partition) else { return true };
+        let first = share.messages.first().map(KafkaMessage::offset).or(share.end);
+        if let Some(first) = first
+            && position.must_be_asked_again(first)
+        {
+            let from = position.next;
+            debug!(%partition, %from, to = %first, "offsets were skipped; reading them again");
+            self.seek([(partition, from)]);
+            return false;
+        }
+        position.taken(share.messages.last().map(KafkaMessage::offset), share.end);
+        true
+    }
+
+    /// Reads on from these offsets.
+    fn seek(&self, positions: impl IntoIterator<Item = (PartitionId, Offset)>) {
+        let list = self.list(positions.into_iter().map(|(partition, at)| (partition, Some(at))));
+        if list.count() > 0
+            && let Err(error) = self.consumer.seek_partitions(list, Duration::ZERO)
+        {
+            warn!(%error, "partitions cannot be read on from where they were left");
+        }
+    }
+
     fn list(
         &self,
-        partitions: &[PartitionId],
-        from: impl Fn(PartitionId) -> Option<Offset>,
+        partitions: impl IntoIterator<Item = (PartitionId, Option<Offset>)>,
     ) -> TopicPartitionList {
         let mut list = TopicPartitionList::new();
-        for partition in partitions {
-            let offset = from(*partition)
-                .map_or(KafkaOffset::Invalid, |offset| KafkaOffset::Offset(offset.0));
+        for (partition, offset) in partitions {
+            let offset =
+                offset.map_or(KafkaOffset::Invalid, |offset| KafkaOffset::Offset(offset.0));
             // Only an offset below zero is refused, and then the partition is read from nowhere, which is noticed.
             let _ = list.add_partition_offset(&self.topic, partition.0, offset);
         }
         list
     }
 
+    /// After an answer to the group the client reads all other partitions on from where it believes them to be. With
+    /// batches it counts the word that a partition has ended as a record (librdkafka #4844, in every release that
+    /// rdkafka-sys has), and would skip one.
     fn answer(&self, what: &str, outcome: Result<(), rdkafka::error::KafkaError>) {
         if let Err(error) = outcome {
             warn!(%error, "partitions are not {what}");
         }
+        self.seek(self.positions.iter().map(|(partition, at)| (*partition, at.next)));
     }
 
     fn may_log(&mut self) -> bool {

@@ -111,6 +111,10 @@ impl KafkaMessage {
         PartitionId(self.raw().partition)
     }
 
+    pub(super) fn offset(&self) -> Offset {
+        Offset(self.raw().offset)
+    }
+
     pub(super) fn entry(&self) -> Entry {
         match self.raw().err {
             sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Entry::Record,
@@ -131,7 +135,7 @@ impl KafkaMessage {
             unsafe { std::slice::from_raw_parts(payload.as_ptr(), raw.len) }
         });
         Record {
-            offset: Offset(raw.offset),
+            offset: self.offset(),
             timestamp: (millis >= 0).then(|| EventTime::from_millis(millis)),
             value,
         }
@@ -164,7 +168,7 @@ impl Records for KafkaRecords {
 
     fn range(&self) -> Option<OffsetRange> {
         let (first, last) = (self.messages.first()?, self.messages.last()?);
-        let (from, to) = (Offset(first.raw().offset), Offset(last.raw().offset).next());
+        let (from, to) = (first.offset(), last.offset().next());
         Some(OffsetRange { partition: first.partition(), from, to })
     }
 
