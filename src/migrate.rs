@@ -24,7 +24,7 @@ pub fn migrate(config: &Config, args: &MigrateArgs) -> Result<Outcome, CliError>
                 .await
                 .map_err(|error| database::failure(config, error))?;
             output::out(&format!(
-                "{} open windows made final; the frontier is {}; window.size {}, window.slide {} and watermark.delay {} apply from now on\n",
+                "{} open windows made final; the frontier is {}: hits before it are late from now on; window.size {}, window.slide {} and watermark.delay {} apply\n",
                 report.windows,
                 report.frontier,
                 humantime::format_duration(config.window.size),

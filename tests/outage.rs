@@ -30,10 +30,10 @@ fn postgresql_that_stops_at_once_and_comes_back() {
     let Some(bench) = Bench::on("pg_restart", None, Some(&postgres)) else { return };
     let bench = bench.with("HITSTREAM_FLUSH__INTERVAL", "50ms");
     bench.create_topic(4);
-    let mut traffic = Traffic::start(&bench, &["--rate", "3000", "--count", "45000"]);
+    let mut traffic = Traffic::start(&bench, &["--rate", "3000", "--count", "100000"]);
     traffic.wait_for_records();
     let mut running = bench.hitstream(&["run"]).start();
-    for _ in 0..4 {
+    for _ in 0..3 {
         let before = committed(&bench);
         wait_until("commits", PATIENCE, || committed(&bench) > before);
         postgres.kill("QUIT");
@@ -131,7 +131,7 @@ fn password_that_is_changed_while_running_is_retried_with_the_reason() {
     let role = format!("{}_role", bench.database);
     let mut sql = bench.sql();
     let set_up = format!(
-        "CREATE ROLE {role} LOGIN PASSWORD 'first'; GRANT ALL ON DATABASE {0} TO {role}; \
+        "CREATE ROLE {role} LOGIN PASSWORD 'first'; GRANT {role} TO CURRENT_USER; GRANT ALL ON DATABASE {0} TO {role}; \
          ALTER DATABASE {0} OWNER TO {role}; GRANT ALL ON SCHEMA public TO {role}",
         bench.database
     );

@@ -262,8 +262,9 @@ fn window_that_the_final_table_refuses_stays_open_and_holds_up_no_other() {
         let hits = [hit(0, "h"), hit(5, &long), hit(10, "h"), hit(15, "h"), hit(60, &long)];
         bench.send(partition, &hits);
     }
-    let finished = bench.done(&["run", "--until-end"]);
-    assert!(finished.stderr.contains("the final tables refuse a window"), "{finished}");
+    let finished = bench.hitstream(&["run", "--until-end"]).finish();
+    assert_eq!(finished.code, Some(64), "all is counted, not all is final: {finished}");
+    assert!(finished.stderr.contains("the final tables refuse the window of"), "{finished}");
     bench.clean_audit();
     bench.assert_equals(&bench.model(300, 300));
     assert_eq!(bench.count("SELECT sum(num_hits)::bigint FROM aggregated_web_traffic"), 9);
@@ -279,4 +280,59 @@ fn window_that_the_final_table_refuses_stays_open_and_holds_up_no_other() {
     bench.sql().batch_execute("DROP INDEX long").unwrap();
     bench.run_until_end();
     assert_eq!(bench.count("SELECT sum(num_hits)::bigint FROM aggregated_web_traffic"), 12);
+}
+
+#[test]
+fn row_that_is_refused_only_beside_another_is_found() {
+    let ddl = "ALTER TABLE processed_events ADD UNIQUE (event_time, url)";
+    let Some(bench) = prepared(Bench::new("refused_beside"), ddl) else { return };
+    let twin = |second: i64, which: &str| Hit::at(second).host(which).url("/twin").record();
+    bench.send(0, &[twin(0, "a"), twin(1, "a"), twin(0, "b"), Hit::at(2).record(), twin(1, "b")]);
+    bench.done(&["run", "--until-end"]);
+    let audit = bench.clean_audit();
+    assert_eq!((&audit["accepted"], &audit["rejected"]), (&3.into(), &2.into()), "{audit}");
+    let second =
+        "SELECT count(*) FROM rejected_events WHERE reason = 'refused' AND \"offset\" IN (2, 4)";
+    assert_eq!(bench.count(second), 2);
+}
+
+#[test]
+fn rows_that_a_trigger_leaves_out_without_a_word_are_refused_rows() {
+    for table in ["open_web_traffic", "processed_events", "late_web_traffic"] {
+        let ddl = format!(
+            "CREATE FUNCTION leave_out() RETURNS trigger LANGUAGE plpgsql AS \
+             $$ BEGIN IF NEW.host = 'bad' THEN RETURN NULL; END IF; RETURN NEW; END $$; \
+             CREATE TRIGGER t BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION leave_out()"
+        );
+        let name = format!("left_out_{}", &table[..4]);
+        let Some(bench) = prepared(Bench::new(&name), &ddl) else { return };
+        let hit = |second: i64, host: &str| Hit::at(second).host(host).record();
+        bench.send(
+            0,
+            &[hit(0, "good"), hit(1, "bad"), hit(900, "good"), hit(2, "bad"), hit(3, "good")],
+        );
+        let finished = bench.done(&["run", "--until-end"]);
+        assert!(finished.stderr.contains("leaves the others out"), "{finished}");
+        let audit = bench.clean_audit();
+        let bad = if table == "open_web_traffic" { 1 } else { audit["rejected"].as_i64().unwrap() };
+        assert!(bad >= 1, "{audit}");
+        assert_eq!(audit["accepted"].as_i64().unwrap() + audit["rejected"].as_i64().unwrap(), 5);
+    }
+}
+
+#[test]
+fn window_whose_rows_a_trigger_leaves_out_is_not_moved() {
+    let ddl = "CREATE FUNCTION leave_out() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$; \
+         CREATE TRIGGER t BEFORE INSERT ON aggregated_web_traffic FOR EACH ROW EXECUTE FUNCTION leave_out()";
+    let Some(bench) = prepared(Bench::new("left_out_final"), ddl) else { return };
+    for partition in 0..PARTITIONS {
+        bench.send(partition, &[Hit::at(0).record(), Hit::at(900).record()]);
+    }
+    let finished = bench.hitstream(&["run", "--until-end"]).finish();
+    assert_eq!(finished.code, Some(64), "{finished}");
+    assert!(finished.stderr.contains("leaves the others out"), "{finished}");
+    bench.clean_audit();
+    bench.sql().batch_execute("DROP TRIGGER t ON aggregated_web_traffic").unwrap();
+    bench.run_until_end();
+    bench.assert_equals(&bench.model(300, 300));
 }

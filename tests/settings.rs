@@ -126,6 +126,39 @@ fn schema_of_another_pipeline_is_refused() {
 }
 
 #[test]
+fn row_that_was_deleted_by_hand_is_missed_at_once() {
+    for table in ["frontier", "pipeline"] {
+        let Some(bench) = counted("row_gone") else { return };
+        bench.sql().batch_execute(&format!("DELETE FROM {table}")).unwrap();
+        bench.send(0, &[Hit::at(700).record()]);
+        let words = ["the row of table frontier or pipeline is gone"];
+        assert_refused(&run(&bench), 64, &words);
+        assert_refused(&bench.hitstream(&["audit"]).finish(), 64, &words);
+    }
+}
+
+#[test]
+fn role_without_create_runs_on_tables_that_another_made() {
+    let Some(mut bench) = counted("dml_only") else { return };
+    let role = format!("{}_role", bench.database);
+    let mut sql = bench.sql();
+    let grants = format!(
+        "CREATE ROLE {role} LOGIN PASSWORD 'hunter2'; GRANT {role} TO CURRENT_USER; \
+         REVOKE CREATE ON SCHEMA public FROM PUBLIC; \
+         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}"
+    );
+    sql.batch_execute(&grants).unwrap();
+    let url = format!("postgres://{role}:hunter2@{}/{}", bench.postgres_address(), bench.database);
+    bench.set("POSTGRES_URL", url);
+    bench.set("HITSTREAM_EVENTS__STORE", "false");
+    bench.send(0, &[Hit::at(700).record()]);
+    let ran = run(&bench);
+    let audited = bench.hitstream(&["audit"]).finish();
+    sql.batch_execute(&format!("DROP OWNED BY {role} CASCADE; DROP ROLE {role}")).unwrap();
+    assert_eq!((ran.code, audited.code), (Some(0), Some(0)), "{ran}{audited}");
+}
+
+#[test]
 fn table_in_the_way_is_named() {
     let Some(bench) = Bench::new("in_the_way") else { return };
     bench.create_topic(1);

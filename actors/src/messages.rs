@@ -63,6 +63,11 @@ pub struct CutEpoch {
     pub is_last: bool,
 }
 
+/// The partition's last wanted record is read, under `run --until-end`. `PartitionConsumer` → `GroupMember`.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct StopReached;
+
 /// Hits of one partition to be enriched and stored. `PartitionConsumer` → `Enricher`, by IP.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]

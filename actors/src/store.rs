@@ -49,12 +49,19 @@ pub struct Survey {
 }
 
 /// What a try to move a window came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Move {
     /// This window, by its start, is now among the final ones.
     Moved(EventTime),
     /// No window is left to move.
     Nothing,
+    /// None is left but such as the final tables refuse: one of them, and why. It is tried again later.
+    Stuck {
+        /// Its start.
+        window: EventTime,
+        /// What the store says against it.
+        reason: String,
+    },
     /// Another instance is moving windows.
     Busy,
 }
@@ -102,6 +109,11 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// `Unavailable`.
     fn move_window(&self) -> BoxFuture<'_, Result<Move, StoreError>>;
+
+    /// Ends what instances that were frozen amid a commit hold up, as far as that can be done.
+    fn end_hung_sessions(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// Whether idle claims count.

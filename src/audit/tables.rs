@@ -1,5 +1,6 @@
 //! What the tables say, all from one snapshot.
 
+use hitstream_actors::writer::postgres::ROW_MISSING;
 use hitstream_domain::progress::{Ledger, Offset, PartitionId};
 use hitstream_domain::rollup::ROLLUPS;
 use tokio_postgres::error::SqlState;
@@ -61,7 +62,7 @@ const PROGRESS: &str = "SELECT incarnation, partition, topic_id, start_offset, n
 /// Reads all in one read-only snapshot: a commit is in it whole or not at all.
 pub(super) async fn read(config: &Config, client: &mut Client) -> Result<Facts, CliError> {
     let facts = read_snapshot(client).await;
-    facts.map_err(|error| {
+    let facts = facts.map_err(|error| {
         let place =
             format!("schema {} of {}", config.postgres.schema, config.postgres.target());
         match error.code() {
@@ -72,21 +73,25 @@ pub(super) async fn read(config: &Config, client: &mut Client) -> Result<Facts, 
             }
             _ => CliError::Unreachable(format!("{place}: {}", describe(&error))),
         }
-    })
+    })?;
+    facts.ok_or_else(|| CliError::Mismatch(ROW_MISSING.to_owned()))
 }
 
 fn describe(error: &Error) -> String {
     error.as_db_error().map_or_else(|| error.to_string(), |db| db.message().to_owned())
 }
 
-async fn read_snapshot(client: &mut Client) -> Result<Facts, Error> {
+/// `None` where a row is gone that is there for good.
+async fn read_snapshot(client: &mut Client) -> Result<Option<Facts>, Error> {
     let builder = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead);
     let snapshot = builder.read_only(true).start().await?;
-    let mut facts = Facts {
-        frontier: snapshot.query_one("SELECT f::text FROM frontier", &[]).await?.get(0),
-        window: window(&snapshot).await?,
-        ..Facts::default()
-    };
+    // The view is part of what a migration makes; nothing else here would miss it.
+    snapshot.query("SELECT FROM live_web_traffic LIMIT 0", &[]).await?;
+    let once = "SELECT f::text FROM frontier WHERE EXISTS (SELECT FROM pipeline) \
+         OR NOT EXISTS (SELECT FROM partition_progress)";
+    let Some(frontier) = snapshot.query_opt(once, &[]).await? else { return Ok(None) };
+    let mut facts =
+        Facts { frontier: frontier.get(0), window: window(&snapshot).await?, ..Facts::default() };
     for row in snapshot.query(PROGRESS, &[]).await? {
         facts.partitions.push(partition(&row));
     }
@@ -105,7 +110,7 @@ async fn read_snapshot(client: &mut Client) -> Result<Facts, Error> {
         let columns: Vec<&str> = rollup.dimensions.iter().map(|d| d.column()).collect();
         facts.rollups.push(read_rollup(&snapshot, rollup.name, &columns.join(", ")).await?);
     }
-    Ok(facts)
+    Ok(Some(facts))
 }
 
 impl Facts {
@@ -117,7 +122,8 @@ impl Facts {
 }
 
 async fn window(snapshot: &Transaction<'_>) -> Result<Option<(i64, i64)>, Error> {
-    let query = "SELECT window_size, window_slide FROM pipeline, frontier WHERE note IS NULL";
+    let query = "SELECT window_size, window_slide FROM pipeline, frontier \
+         WHERE note IS NULL OR note NOT LIKE '%closed by hand%'";
     let row = snapshot.query_opt(query, &[]).await?;
     Ok(row.map(|row| (row.get(0), row.get(1))))
 }

@@ -6,12 +6,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::Actor;
+use hitstream_actors::backoff::Backoff;
 use hitstream_actors::group_member::kafka::KafkaSource;
 use hitstream_actors::messages::Fatal;
 use hitstream_actors::metrics::Metrics;
 use hitstream_actors::readiness::Readiness;
+use hitstream_actors::store::StoreError;
 use hitstream_actors::supervisor::{Blueprint, PipelineSupervisor, Shutdown};
-use hitstream_actors::writer::postgres::{PostgresStore, migrate};
+use hitstream_actors::writer::postgres::{
+    MigrationReport, PostgresSettings, PostgresStore, migrate,
+};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
@@ -98,14 +102,10 @@ async fn prepare(config: &Config, until_end: bool) -> Result<Blueprint, CliError
     let patience = until_end.then_some(PATIENCE);
     let settings = wiring::settings(config, until_end, patience)?;
     let postgres = wiring::postgres(config);
-    let mut client =
-        database::connected(config, &postgres, until_end.then_some(database::LIMIT)).await?;
-    let report =
-        migrate(&mut client, &postgres).await.map_err(|error| database::failure(config, error))?;
+    let report = migrated(config, &postgres, until_end.then_some(database::LIMIT)).await?;
     if !report.applied.is_empty() {
         info!(applied = report.applied.join(", "), "tables are at version {}", report.version);
     }
-    drop(client);
     if until_end {
         find_topic(config).await?;
     }
@@ -120,6 +120,28 @@ async fn prepare(config: &Config, until_end: bool) -> Result<Blueprint, CliError
         readiness: Readiness::default(),
         metrics: Metrics::new(),
     })
+}
+
+/// Brings the tables up, trying again for `limit`, or for ever without one, while PostgreSQL is away.
+async fn migrated(
+    config: &Config,
+    postgres: &PostgresSettings,
+    limit: Option<Duration>,
+) -> Result<MigrationReport, CliError> {
+    let mut backoff =
+        Backoff::new(Duration::from_millis(200), Duration::from_secs(5)).with_patience(limit);
+    loop {
+        let mut client = database::connected(config, postgres, limit).await?;
+        match migrate(&mut client, postgres).await {
+            Ok(report) => return Ok(report),
+            Err(StoreError::Unavailable(reason)) if !backoff.is_exhausted() => {
+                let wait = backoff.next_wait();
+                warn!(%reason, retry_in = ?wait, "the tables are not brought up; trying again");
+                tokio::time::sleep(wait).await;
+            }
+            Err(error) => return Err(database::failure(config, error)),
+        }
+    }
 }
 
 /// Without an end in sight one can wait for a topic to be created; with one, its absence is a mistake.

@@ -98,6 +98,11 @@ impl PartitionFold {
         self.next
     }
 
+    /// Whether everything before `stop_at` was taken.
+    pub fn has_reached_stop(&self) -> bool {
+        self.stop_at.is_some_and(|stop| self.next >= stop)
+    }
+
     /// Records accepted since the last cut.
     pub fn accepted(&self) -> i64 {
         self.ledger.accepted

@@ -5,7 +5,7 @@ mod fold;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, WrapFuture};
 use hitstream_domain::idle::IdleWatch;
 use hitstream_domain::rollup::Pairs;
 use tracing::debug;
@@ -17,7 +17,9 @@ use crate::enricher::Enricher;
 use crate::faults::fault_point;
 use crate::intake::Intake;
 use crate::link::{DeathWatch, Link, Watched};
-use crate::messages::{CutEpoch, EpochPart, EventBatch, EventsEnd, HitsPart, Part, RecordBatch};
+use crate::messages::{
+    CutEpoch, EpochPart, EventBatch, EventsEnd, HitsPart, Part, RecordBatch, StopReached,
+};
 use crate::source::Source;
 use crate::window::WindowShard;
 use crate::writer::Writer;
@@ -46,6 +48,8 @@ pub struct PartitionConsumer {
     pub enrichers: Vec<Link<Enricher>>,
     /// Where the epoch's part goes.
     pub writer: Link<Writer>,
+    /// Who is told, once, that the last wanted record is read.
+    pub at_stop: Option<Recipient<StopReached>>,
     /// Whether the last epoch was cut. The actor ends when nobody can send to it any more: the source may go on for a
     /// while, and must not find a closed mailbox.
     pub has_ended: bool,
@@ -125,6 +129,11 @@ impl Handler<RecordBatch> for PartitionConsumer {
             if !events.is_empty() {
                 enricher.send(EventBatch { epoch: self.epoch, events });
             }
+        }
+        if self.fold.has_reached_stop()
+            && let Some(whom) = self.at_stop.take()
+        {
+            whom.do_send(StopReached);
         }
         fault_point!("consumer::after_batch");
     }

@@ -18,6 +18,8 @@ use crate::store::{Claims, Move, Store, StoreError, Survey};
 
 /// How often to look without being told: other instances commit, and claims run out.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often to look for sessions of frozen instances.
+const LOOK_FOR_HUNG: Duration = Duration::from_secs(2);
 /// How long to wait for another instance that is moving windows.
 const MOVER_WAIT: Duration = Duration::from_millis(20);
 
@@ -68,6 +70,11 @@ impl Actor for Finalizer {
         self.live(ctx);
         self.begin(ctx);
         ctx.run_interval(LOOK_EVERY, Self::begin);
+        // Beside the rounds: one of them may be waiting for just such a session.
+        ctx.run_interval(LOOK_FOR_HUNG, |finalizer, ctx| {
+            let store = Arc::clone(&finalizer.store);
+            ctx.spawn(async move { store.end_hung_sessions().await }.into_actor(finalizer));
+        });
     }
 }
 
@@ -106,22 +113,18 @@ impl Finalizer {
         let again = self.round == Round::RunningAgain;
         self.round = Round::Resting;
         match outcome {
-            Ok(true) => self.ended.do_send(GenerationEnded {
-                generation: self.generation,
-                reason: EndReason::ReachedEnd,
-            }),
+            Ok(true) => self.end(EndReason::ReachedEnd),
             Ok(false) => {
                 self.backoff.reset();
                 if again {
                     self.begin(ctx);
                 }
             }
+            Err(StoreError::Mismatch(reason)) => {
+                self.end(EndReason::Fatal(Fatal::Mismatch(reason)))
+            }
             Err(reason) if self.backoff.is_exhausted() => {
-                let fatal = Fatal::OutOfReach(format!("PostgreSQL: {reason}"));
-                self.ended.do_send(GenerationEnded {
-                    generation: self.generation,
-                    reason: EndReason::Fatal(fatal),
-                });
+                self.end(EndReason::Fatal(Fatal::OutOfReach(format!("PostgreSQL: {reason}"))));
             }
             Err(reason) => {
                 let wait = self.backoff.next_wait();
@@ -133,6 +136,10 @@ impl Finalizer {
                 });
             }
         }
+    }
+
+    fn end(&self, reason: EndReason) {
+        self.ended.do_send(GenerationEnded { generation: self.generation, reason });
     }
 }
 
@@ -152,17 +159,37 @@ async fn round(
         fault_point!("finalizer::after_advance");
         debug!(%frontier, "frontier");
     }
-    loop {
-        match store.move_window().await? {
-            Move::Moved(window) => {
+    let moved = move_all(&*store, at_end).await?;
+    Ok(at_end && moved)
+}
+
+/// Moves all windows that are final; at the end of a bounded run it waits for another instance that does so. Tells
+/// whether all are moved.
+async fn move_all(store: &dyn Store, at_end: bool) -> Result<bool, StoreError> {
+    let (mut windows, mut last) = (0, None);
+    let all = loop {
+        match store.move_window().await {
+            Ok(Move::Moved(window)) => {
                 fault_point!("finalizer::moved");
-                info!(%window, "window is final");
+                debug!(%window, "window is final");
+                (windows, last) = (windows + 1, Some(window));
             }
-            Move::Nothing => return Ok(at_end),
-            Move::Busy if at_end => tokio::time::sleep(MOVER_WAIT).await,
-            Move::Busy => return Ok(false),
+            Ok(Move::Stuck { window, reason }) if at_end => {
+                break Err(StoreError::Mismatch(format!(
+                    "all is counted, but the final tables refuse the window of {window}: {reason}. Remove the index, \
+                     constraint or trigger that forbids it, then run it again"
+                )));
+            }
+            Ok(Move::Nothing | Move::Stuck { .. }) => break Ok(true),
+            Ok(Move::Busy) if at_end => tokio::time::sleep(MOVER_WAIT).await,
+            Ok(Move::Busy) => break Ok(false),
+            Err(error) => break Err(error),
         }
+    };
+    if let Some(last) = last {
+        info!(windows, %last, "windows are final");
     }
+    all
 }
 
 /// Whether every partition's progress, whoever committed it, is where it should be.

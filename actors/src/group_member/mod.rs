@@ -24,7 +24,7 @@ use crate::faults::fault_point;
 use crate::link::{DeathWatch, Link, Watched};
 use crate::messages::{
     Cut, CutEpoch, Drain, EndReason, EpochCommitted, Fatal, GenerationEnded, ReadUntil,
-    RecordBatch, SourceEvent,
+    RecordBatch, SourceEvent, StopReached,
 };
 use crate::readiness::Part;
 use crate::source::{Attachment, Feed, SourceError, TopicDescription};
@@ -186,7 +186,7 @@ impl GroupMember {
             member.opening = None;
             fault_point!("member::opened");
             let feeds = opened.and_then(|(topic, progress)| {
-                member.start_consumers(&partitions, &topic, &progress)
+                member.start_consumers(&partitions, &topic, &progress, ctx)
             });
             match feeds {
                 Ok(feeds) if is_answer => member.parts.source.feed(feeds),
@@ -203,6 +203,7 @@ impl GroupMember {
         partitions: &[PartitionId],
         topic: &TopicDescription,
         progress: &TopicProgress,
+        ctx: &Context<Self>,
     ) -> Result<Vec<Feed>, Fatal> {
         if self.parts.settings.until_end {
             let ends = self.parts.ends.get_or_init(|| {
@@ -220,7 +221,8 @@ impl GroupMember {
             };
             let from = opening::first_offset(range, progress, on_data_loss)?;
             let epoch = self.cutter.accumulating();
-            let consumer = self.parts.start_consumer(progress, incarnation, from, epoch);
+            let at_stop = ctx.address().recipient();
+            let consumer = self.parts.start_consumer(progress, incarnation, from, epoch, at_stop);
             self.consumers.insert(partition, consumer.clone());
             let sink = Box::new(move |batch: RecordBatch| consumer.send(batch));
             feeds.push(Feed { partition, from, sink });
@@ -330,6 +332,16 @@ impl Handler<EpochCommitted> for GroupMember {
             self.parts.source.publish_offsets(committed.offsets);
         }
         self.let_go(committed.epoch, ctx);
+        self.try_cut();
+    }
+}
+
+impl Handler<StopReached> for GroupMember {
+    type Result = ();
+
+    /// What is read is committed without waiting for more.
+    fn handle(&mut self, _: StopReached, _: &mut Self::Context) {
+        self.cutter.ask();
         self.try_cut();
     }
 }

@@ -14,7 +14,7 @@ use crate::enricher::Enricher;
 use crate::finalizer::Finalizer;
 use crate::intake::Intake;
 use crate::link::{DeathWatch, Link, Obituary};
-use crate::messages::GenerationEnded;
+use crate::messages::{GenerationEnded, StopReached};
 use crate::readiness::Readiness;
 use crate::refuse::RefuseList;
 use crate::settings::Settings;
@@ -72,6 +72,7 @@ impl MemberParts {
         incarnation: i32,
         from: Offset,
         epoch: u64,
+        at_stop: Recipient<StopReached>,
     ) -> Link<PartitionConsumer> {
         let partition = progress.partition;
         debug!(%partition, %from, "taking a partition up");
@@ -96,6 +97,7 @@ impl MemberParts {
             shards: self.shards.clone(),
             enrichers: self.enrichers.clone(),
             writer: self.writer.clone(),
+            at_stop: Some(at_stop),
             has_ended: false,
             watch: self.obituary.watch("PartitionConsumer"),
         };

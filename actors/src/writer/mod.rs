@@ -135,6 +135,12 @@ async fn commit(
             StoreError::Mismatch(reason) => return Err(EndReason::Fatal(Fatal::Mismatch(reason))),
             StoreError::Refused(reason) => match find_refused(&*store, &epoch, reason).await {
                 Ok(refused) => return Err(EndReason::Refused(refused)),
+                Err(reason) if backoff.is_exhausted() => {
+                    return Err(EndReason::Fatal(Fatal::Mismatch(format!(
+                        "PostgreSQL refuses to commit: {reason}. Remove the constraint or trigger that forbids it, then \
+                         run it again"
+                    ))));
+                }
                 Err(reason) => {
                     let wait = backoff.next_wait();
                     warn!(epoch = number, %reason, retry_in = ?wait, "PostgreSQL refuses an epoch; trying again");

@@ -5,10 +5,11 @@ use hitstream_domain::time::EventTime;
 use tokio_postgres::{Client, Error, Transaction};
 
 use super::PipelineSettings;
+use super::commit::row_missing;
 use super::locks::{frontier_lock, move_lock, running_lock};
 use super::pipeline::rules_in_micros;
 use super::session::{PostgresSettings, classify};
-use super::tables::RollupTables;
+use super::tables::{RollupTables, move_window};
 use super::types::Timestamp;
 use crate::store::StoreError;
 
@@ -38,7 +39,7 @@ pub(super) async fn close(
         ));
     }
     let closed = close_locked(&transaction, settings, pipeline).await;
-    let report = closed.map_err(|error| match classify(&error) {
+    let report = closed.map_err(|error| match error {
         StoreError::Refused(reason) => StoreError::Mismatch(format!(
             "the final tables refuse rows of open windows: {reason}. Remove the index, constraint or trigger that \
              forbids them, then run `hitstream migrate --close-open` again"
@@ -53,17 +54,19 @@ async fn close_locked(
     transaction: &Transaction<'_>,
     settings: &PostgresSettings,
     pipeline: &PipelineSettings,
-) -> Result<CloseReport, Error> {
+) -> Result<CloseReport, StoreError> {
+    let failed = |error: Error| classify(&error);
     let lock = "SELECT pg_advisory_xact_lock($1)";
-    transaction.execute(lock, &[&frontier_lock(&settings.schema)]).await?;
-    transaction.execute(lock, &[&move_lock(&settings.schema)]).await?;
+    for key in [frontier_lock(&settings.schema), move_lock(&settings.schema)] {
+        transaction.execute(lock, &[&key]).await.map_err(failed)?;
+    }
     let mut windows = std::collections::BTreeSet::new();
     for rollup in ROLLUPS {
         let tables = RollupTables::new(rollup);
         let query = format!("SELECT DISTINCT window_start, window_end FROM {}", tables.open);
-        for row in transaction.query(&query, &[]).await? {
+        for row in transaction.query(&query, &[]).await.map_err(failed)? {
             let (Timestamp(start), Timestamp(end)) = (row.get(0), row.get(1));
-            transaction.execute(&tables.move_window, &[&Timestamp(start)]).await?;
+            move_window(transaction, &tables, start).await?;
             windows.insert((start, end));
         }
     }
@@ -71,8 +74,9 @@ async fn close_locked(
     let (size, slide, delay) = rules_in_micros(&pipeline.rules);
     let advance = "UPDATE frontier SET f = greatest(f, $1), updated_at = now(), \
          note = concat_ws(E'\\n', note, 'open windows closed by hand at ' || now()::text) RETURNING f";
-    let Timestamp(frontier) = transaction.query_one(advance, &[&Timestamp(last_end)]).await?.get(0);
+    let advanced = transaction.query_opt(advance, &[&Timestamp(last_end)]).await.map_err(failed)?;
+    let Timestamp(frontier) = advanced.ok_or_else(row_missing)?.get(0);
     let rules = "UPDATE pipeline SET window_size = $1, window_slide = $2, watermark_delay = $3";
-    transaction.execute(rules, &[&size, &slide, &delay]).await?;
+    transaction.execute(rules, &[&size, &slide, &delay]).await.map_err(failed)?;
     Ok(CloseReport { frontier, windows: windows.len() })
 }

@@ -18,7 +18,7 @@ use crate::clock;
 use crate::enricher::EVENT_FIELDS;
 use crate::faults::fault_point;
 use crate::messages::PartitionPart;
-use crate::packed::RowOrigin;
+use crate::packed::{FrozenRows, RowOrigin};
 use crate::store::StoreError;
 use crate::window::SortedRow;
 use crate::writer::Epoch;
@@ -87,10 +87,19 @@ pub(super) async fn read_frontier(
     settings: &PipelineSettings,
 ) -> Result<EventTime, StoreError> {
     let query = "SELECT f, window_size, window_slide, watermark_delay FROM frontier, pipeline";
-    let row = transaction.query_one(query, &[]).await.map_err(|error| classify(&error))?;
+    let row = transaction.query_opt(query, &[]).await.map_err(|error| classify(&error))?;
+    let row = row.ok_or_else(row_missing)?;
     super::pipeline::check_rules(settings, (row.get(1), row.get(2), row.get(3)))?;
     let Timestamp(frontier) = row.get(0);
     Ok(frontier)
+}
+
+/// What to say where `frontier` or `pipeline` is empty: each has one row, for good.
+pub const ROW_MISSING: &str = "the row of table frontier or pipeline is gone: somebody deleted it. Restore it from a \
+     backup; without it nobody knows which windows are final and whose tables these are";
+
+pub(super) fn row_missing() -> StoreError {
+    StoreError::Mismatch(ROW_MISSING.to_owned())
 }
 
 /// Steps 3 and 4: fences every other owner by comparing and setting offsets.
@@ -210,9 +219,20 @@ async fn write_hits(
         }
         let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&starts, &ends, &hosts, &keys, &hits];
         parameters.extend(texts.iter().map(|column| column as &(dyn ToSql + Sync)));
-        transaction.execute(&statement, &parameters).await.map_err(|error| classify(&error))?;
+        let taken = transaction.execute(&statement, &parameters).await;
+        all_taken(taken.map_err(|error| classify(&error))?, chunk.len())?;
     }
     Ok(())
+}
+
+/// A trigger or rule that leaves rows out without a word would lose hits: that is a refusal like any other.
+pub(super) fn all_taken(taken: u64, sent: usize) -> Result<(), StoreError> {
+    if taken == sent as u64 {
+        return Ok(());
+    }
+    Err(StoreError::Refused(format!(
+        "only {taken} of {sent} rows were taken: a trigger or rule leaves the others out"
+    )))
 }
 
 /// Splits rows so that no upsert has too many, or too much text: a message of the protocol may not exceed 1 GiB.
@@ -237,14 +257,8 @@ pub(super) async fn copy_events(
 ) -> Result<(), StoreError> {
     let columns = EVENT_FIELDS.join(", ");
     for (table, attached) in [("processed_events", true), ("processed_events_overflow", false)] {
-        let slices: Vec<Bytes> = epoch
-            .events
-            .iter()
-            .flat_map(|rows| {
-                rows.slices(|row| wanted(row) && store.is_attached(row.day) == attached)
-            })
-            .collect();
-        copy(transaction, table, &columns, slices).await?;
+        let here = |row: &RowOrigin| wanted(row) && store.is_attached(row.day) == attached;
+        copy(transaction, table, &columns, &epoch.events, here).await?;
     }
     Ok(())
 }
@@ -255,18 +269,25 @@ pub(super) async fn copy_rejects(
     epoch: &Epoch,
     wanted: impl Fn(&RowOrigin) -> bool,
 ) -> Result<(), StoreError> {
-    let slices: Vec<Bytes> =
-        epoch.partitions.iter().flat_map(|part| part.rejects.slices(&wanted)).collect();
-    copy(transaction, "rejected_events", REJECT_COLUMNS, slices).await
+    let rejects = epoch.partitions.iter().map(|part| &part.rejects);
+    copy(transaction, "rejected_events", REJECT_COLUMNS, rejects, wanted).await
 }
 
-/// Sends packed tuples as a binary COPY.
+/// Sends the wanted ones of packed tuples as a binary COPY.
 async fn copy(
     transaction: &Transaction<'_>,
     table: &str,
     columns: &str,
-    slices: Vec<Bytes>,
+    rows: impl IntoIterator<Item = &FrozenRows>,
+    wanted: impl Fn(&RowOrigin) -> bool,
 ) -> Result<(), StoreError> {
+    let mut sent = 0;
+    let mut counted = |row: &RowOrigin| {
+        let is_wanted = wanted(row);
+        sent += usize::from(is_wanted);
+        is_wanted
+    };
+    let slices: Vec<Bytes> = rows.into_iter().flat_map(|rows| rows.slices(&mut counted)).collect();
     if slices.is_empty() {
         return Ok(());
     }
@@ -286,8 +307,8 @@ async fn copy(
         }
     }
     sink.feed(Bytes::from_static(&[0xff, 0xff])).await.map_err(|error| classify(&error))?;
-    sink.finish().await.map_err(|error| classify(&error))?;
-    Ok(())
+    let taken = sink.finish().await.map_err(|error| classify(&error))?;
+    all_taken(taken, sent)
 }
 
 const COPY_MESSAGE_BYTES: usize = 256 << 10;

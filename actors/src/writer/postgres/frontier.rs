@@ -10,8 +10,10 @@ use hitstream_domain::time::EventTime;
 use tokio_postgres::{Error, Row, Transaction};
 use tracing::warn;
 
+use super::commit::row_missing;
 use super::locks::{frontier_lock, move_lock};
 use super::session::classify;
+use super::tables::move_window as move_window_of;
 use super::types::Timestamp;
 use super::{PostgresStore, begin};
 use crate::clock;
@@ -26,7 +28,7 @@ const SURVEY: &str = "SELECT f.f, clock_timestamp(), p.partition, p.next_offset,
 pub(super) async fn survey(store: &PostgresStore) -> Result<Survey, StoreError> {
     let connection = store.connection().await?;
     let rows = connection.query(SURVEY, &[]).await.map_err(|error| classify(&error))?;
-    read_survey(&rows).map_err(|error| classify(&error))
+    read_survey(&rows)
 }
 
 /// Sets f to the frontier computed from all progress, if that is greater, and returns it.
@@ -37,14 +39,11 @@ pub(super) async fn advance(
     let mut connection = store.connection().await?;
     let transaction = begin(&mut connection).await?;
     let lock = frontier_lock(&store.settings.schema);
-    let advanced: Result<EventTime, Error> = async {
-        transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&lock]).await?;
-        Ok(advance_locked(&transaction, store.pipeline.rules.delay, claims).await?.frontier)
-    }
-    .await;
-    let frontier = advanced.map_err(|error| classify(&error))?;
+    let locked = transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&lock]).await;
+    locked.map_err(|error| classify(&error))?;
+    let survey = advance_locked(&transaction, store.pipeline.rules.delay, claims).await?;
     transaction.commit().await.map_err(|error| classify(&error))?;
-    Ok(frontier)
+    Ok(survey.frontier)
 }
 
 /// The same where K is held already, with what it was computed from.
@@ -52,12 +51,14 @@ pub(super) async fn advance_locked(
     transaction: &Transaction<'_>,
     delay: Duration,
     claims: Claims,
-) -> Result<Survey, Error> {
-    let mut survey = read_survey(&transaction.query(SURVEY, &[]).await?)?;
+) -> Result<Survey, StoreError> {
+    let rows = transaction.query(SURVEY, &[]).await.map_err(|error| classify(&error))?;
+    let mut survey = read_survey(&rows)?;
     let computed = survey.computed(delay, claims);
     if computed > survey.frontier {
         let update = "UPDATE frontier SET f = $1, updated_at = clock_timestamp()";
-        transaction.execute(update, &[&Timestamp(computed)]).await?;
+        let moved = transaction.execute(update, &[&Timestamp(computed)]).await;
+        moved.map_err(|error| classify(&error))?;
         survey.frontier = computed;
     }
     Ok(survey)
@@ -66,15 +67,23 @@ pub(super) async fn advance_locked(
 /// How long a window that the final tables refuse is left alone before it is tried again.
 const LEAVE_ALONE: Duration = Duration::from_secs(60);
 
-/// Windows that could not be moved, by their starts, and since when.
+/// Windows that could not be moved, by their starts: since when, and why not.
 #[derive(Debug, Default)]
-pub(super) struct StuckWindows(BTreeMap<EventTime, Duration>);
+pub(super) struct StuckWindows(BTreeMap<EventTime, (Duration, String)>);
 
 impl StuckWindows {
     /// The windows to leave alone at `now`.
     fn at(&mut self, now: Duration) -> Vec<Timestamp> {
-        self.0.retain(|_, since| now.saturating_sub(*since) < LEAVE_ALONE);
+        self.0.retain(|_, (since, _)| now.saturating_sub(*since) < LEAVE_ALONE);
         self.0.keys().map(|start| Timestamp(*start)).collect()
+    }
+
+    /// What is left to say when nothing else can be moved.
+    fn outcome(&self) -> Move {
+        match self.0.first_key_value() {
+            Some((window, (_, reason))) => Move::Stuck { window: *window, reason: reason.clone() },
+            None => Move::Nothing,
+        }
     }
 }
 
@@ -85,11 +94,16 @@ pub(super) async fn move_window(store: &PostgresStore) -> Result<Move, StoreErro
         let now = clock::monotonic();
         let stuck = store.stuck.lock().unwrap_or_else(PoisonError::into_inner).at(now);
         let (window, reason) = match try_move(store, &stuck).await? {
+            Ok(Move::Nothing) => {
+                let stuck = store.stuck.lock().unwrap_or_else(PoisonError::into_inner);
+                return Ok(stuck.outcome());
+            }
             Ok(moved) => return Ok(moved),
             Err(refused) => refused,
         };
         warn!(%window, reason, "the final tables refuse a window; it stays among the open ones, and others are moved");
-        store.stuck.lock().unwrap_or_else(PoisonError::into_inner).0.insert(window, now);
+        let mut stuck = store.stuck.lock().unwrap_or_else(PoisonError::into_inner);
+        stuck.0.insert(window, (now, reason));
     }
 }
 
@@ -102,9 +116,11 @@ async fn try_move(
     let transaction = begin(&mut connection).await?;
     let lock = move_lock(&store.settings.schema);
     let mut earliest_window = None;
-    let moved: Result<Move, Error> = async {
+    let moved: Result<Move, StoreError> = async {
+        let failed = |error: Error| classify(&error);
         let try_lock = "SELECT pg_try_advisory_xact_lock($1)";
-        if !transaction.query_one(try_lock, &[&lock]).await?.get::<_, bool>(0) {
+        let locked = transaction.query_one(try_lock, &[&lock]).await.map_err(failed)?;
+        if !locked.get::<_, bool>(0) {
             return Ok(Move::Busy);
         }
         let earliest: Vec<String> = store
@@ -116,20 +132,23 @@ async fn try_move(
             "SELECT o.window_start FROM ({}) o, frontier f WHERE o.window_end <= f.f ORDER BY 1 LIMIT 1",
             earliest.join(" UNION ALL ")
         );
-        let Some(row) = transaction.query_opt(&query, &[&stuck]).await? else { return Ok(Move::Nothing) };
+        let found = transaction.query_opt(&query, &[&stuck]).await.map_err(failed)?;
+        let Some(row) = found else { return Ok(Move::Nothing) };
         let Timestamp(window) = row.get(0);
         earliest_window = Some(window);
         for tables in &store.rollups {
-            transaction.execute(&tables.move_window, &[&Timestamp(window)]).await?;
+            move_window_of(&transaction, tables, window).await?;
         }
         Ok(Move::Moved(window))
     }
     .await;
     let outcome = match moved {
-        Ok(outcome) => transaction.commit().await.map(|()| outcome),
+        Ok(outcome) => {
+            transaction.commit().await.map(|()| outcome).map_err(|error| classify(&error))
+        }
         Err(error) => Err(error),
     };
-    match (outcome.map_err(|error| classify(&error)), earliest_window) {
+    match (outcome, earliest_window) {
         (Ok(outcome), _) => Ok(Ok(outcome)),
         (Err(StoreError::Refused(reason)), Some(window)) => Ok(Err((window, reason))),
         (Err(error), _) => Err(error),
@@ -145,21 +164,24 @@ impl Survey {
     }
 }
 
-fn read_survey(rows: &[Row]) -> Result<Survey, Error> {
+fn read_survey(rows: &[Row]) -> Result<Survey, StoreError> {
+    if rows.is_empty() {
+        return Err(row_missing());
+    }
     let mut survey = Survey {
         frontier: EventTime::NEG_INFINITY,
         now: EventTime::NEG_INFINITY,
         partitions: Vec::with_capacity(rows.len()),
     };
     for row in rows {
-        Timestamp(survey.frontier) = row.try_get(0)?;
-        Timestamp(survey.now) = row.try_get(1)?;
-        let Some(partition) = row.try_get::<_, Option<i32>>(2)? else { continue };
+        Timestamp(survey.frontier) = row.get(0);
+        Timestamp(survey.now) = row.get(1);
+        let Some(partition) = row.get::<_, Option<i32>>(2) else { continue };
         let clock = PartitionClock {
-            max_event_time: row.try_get::<_, Option<Timestamp>>(4)?.map(|t| t.0),
-            idle_until: row.try_get::<_, Option<Timestamp>>(5)?.map(|t| t.0),
+            max_event_time: row.get::<_, Option<Timestamp>>(4).map(|t| t.0),
+            idle_until: row.get::<_, Option<Timestamp>>(5).map(|t| t.0),
         };
-        survey.partitions.push((PartitionId(partition), Offset(row.try_get(3)?), clock));
+        survey.partitions.push((PartitionId(partition), Offset(row.get(3)), clock));
     }
     Ok(survey)
 }

@@ -51,17 +51,34 @@ async fn migrate_locked(client: &mut Client, schema: &str) -> Result<MigrationRe
         embedded::migrations::runner().set_abort_divergent(true).set_abort_missing(true);
     runner.set_migration_table_name("hitstream_migrations");
     let latest = runner.get_migrations().iter().map(refinery::Migration::version).max();
-    let report = runner.run_async(client).await.map_err(|error| {
-        match std::error::Error::source(&error).and_then(|e| e.downcast_ref::<tokio_postgres::Error>()) {
-            Some(cause) => refused(cause, schema),
-            None => StoreError::Mismatch(format!(
-                "schema {schema:?} cannot be migrated: {error}. A newer hitstream may have been here: use that, \
-                 or set postgres.schema to another schema"
-            )),
+    let version = latest.unwrap_or_default();
+    let error = match runner.run_async(client).await {
+        Ok(report) => {
+            let applied = report.applied_migrations().iter().map(ToString::to_string).collect();
+            return Ok(MigrationReport { applied, version });
         }
-    })?;
-    let applied = report.applied_migrations().iter().map(ToString::to_string).collect();
-    Ok(MigrationReport { applied, version: latest.unwrap_or_default() })
+        Err(error) => error,
+    };
+    let cause = std::error::Error::source(&error);
+    let cause = cause.and_then(|cause| cause.downcast_ref::<tokio_postgres::Error>());
+    let Some(cause) = cause else {
+        return Err(StoreError::Mismatch(format!(
+            "schema {schema:?} cannot be migrated: {error}. A newer hitstream may have been here: use that, or set \
+             postgres.schema to another schema"
+        )));
+    };
+    // A role that may not create tables need not where another has: even looking is refused to it by refinery's way.
+    let may_not_create = cause.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE);
+    if may_not_create && version_there(client).await == latest {
+        return Ok(MigrationReport { applied: Vec::new(), version });
+    }
+    Err(refused(cause, schema))
+}
+
+/// The version of the tables, if there are any that this role may read.
+async fn version_there(client: &Client) -> Option<i32> {
+    let version = "SELECT max(version) FROM hitstream_migrations";
+    client.query_one(version, &[]).await.ok()?.get(0)
 }
 
 async fn check_server(client: &Client) -> Result<(), StoreError> {

@@ -7,6 +7,7 @@ mod close_open;
 mod commit;
 mod days;
 mod frontier;
+mod hung;
 mod locks;
 mod migrations;
 mod pipeline;
@@ -16,7 +17,7 @@ mod session;
 mod tables;
 mod types;
 
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bb8_postgres::bb8::Pool;
@@ -31,12 +32,14 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{IsolationLevel, NoTls, Transaction};
 
 pub use close_open::CloseReport;
+pub use commit::ROW_MISSING;
 pub use migrations::MigrationReport;
 pub use release::FrontierReport;
 pub use session::PostgresSettings;
 
 use self::days::KnownDays;
 use self::frontier::StuckWindows;
+use self::hung::HungSessions;
 use self::session::{Connection, Manager, classify, classify_pool, describe, session_config};
 use self::tables::RollupTables;
 use crate::refuse::RefuseList;
@@ -73,6 +76,7 @@ pub struct PostgresStore {
     rollups: Vec<RollupTables>,
     days: Mutex<KnownDays>,
     stuck: Mutex<StuckWindows>,
+    hung: Mutex<HungSessions>,
 }
 
 /// Why the first connection failed, told apart for exit codes.
@@ -157,7 +161,12 @@ impl PostgresStore {
             rollups: ROLLUPS.iter().map(RollupTables::new).collect(),
             days: Mutex::default(),
             stuck: Mutex::default(),
+            hung: Mutex::default(),
         }
+    }
+
+    fn hung(&self) -> MutexGuard<'_, HungSessions> {
+        self.hung.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn connection(&self) -> Result<Connection, StoreError> {
@@ -203,5 +212,9 @@ impl Store for PostgresStore {
 
     fn move_window(&self) -> BoxFuture<'_, Result<Move, StoreError>> {
         frontier::move_window(self).boxed()
+    }
+
+    fn end_hung_sessions(&self) -> BoxFuture<'_, ()> {
+        hung::end_hung_sessions(self).boxed()
     }
 }

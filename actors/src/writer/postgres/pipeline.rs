@@ -6,6 +6,7 @@ use hitstream_domain::progress::{Offset, PartitionId, PartitionProgress};
 use hitstream_domain::watermark::TimeRules;
 use tokio_postgres::Transaction;
 
+use super::commit::row_missing;
 use super::locks::frontier_lock;
 use super::session::classify;
 use super::types::Timestamp;
@@ -53,7 +54,8 @@ async fn claim_schema(
 ) -> Result<(), StoreError> {
     let (size, slide, delay) = rules_in_micros(&settings.rules);
     let insert = "INSERT INTO pipeline (cluster_id, topic, consumer_group, window_size, window_slide, watermark_delay) \
-         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (only_row) DO NOTHING";
+         SELECT $1, $2, $3, $4, $5, $6 WHERE NOT EXISTS (SELECT FROM partition_progress) \
+         ON CONFLICT (only_row) DO NOTHING";
     transaction
         .execute(
             insert,
@@ -62,7 +64,8 @@ async fn claim_schema(
         .await
         .map_err(|error| classify(&error))?;
     let select = "SELECT cluster_id, topic, consumer_group, window_size, window_slide, watermark_delay FROM pipeline";
-    let row = transaction.query_one(select, &[]).await.map_err(|error| classify(&error))?;
+    let row = transaction.query_opt(select, &[]).await.map_err(|error| classify(&error))?;
+    let row = row.ok_or_else(row_missing)?;
     let (cluster, name, group): (String, String, String) = (row.get(0), row.get(1), row.get(2));
     let differs = |what: &str, here: &str, there: &str| {
         StoreError::Mismatch(format!(

@@ -1,4 +1,6 @@
 //! Finds what in a refused epoch PostgreSQL refuses, by trying halves, in a transaction that is always rolled back.
+//!
+//! What is taken stays until then: a row may be refused only beside another, as by a unique index.
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -100,7 +102,7 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    /// Tries all candidates, and each half of them if they are refused, down to single rows.
+    /// Tries all candidates, and one half after the other if they are refused, down to single rows.
     fn halve<'s>(
         &'s mut self,
         candidates: &'s Candidates<'_>,
@@ -141,7 +143,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// What PostgreSQL says against these rows, if anything; nothing of them stays.
+    /// What PostgreSQL says against these rows, if anything; then nothing of them stays.
     async fn refusal(&self, candidates: &Candidates<'_>) -> Result<Option<String>, StoreError> {
         let transaction = self.transaction;
         transaction.batch_execute("SAVEPOINT attempt").await.map_err(|error| classify(&error))?;
@@ -153,15 +155,15 @@ impl<'a> Search<'a> {
                 .map_err(|error| classify(&error)),
             refused => refused,
         };
-        transaction
-            .batch_execute("ROLLBACK TO SAVEPOINT attempt; RELEASE SAVEPOINT attempt")
-            .await
-            .map_err(|error| classify(&error))?;
-        match tried {
-            Ok(()) => Ok(None),
-            Err(StoreError::Refused(said)) => Ok(Some(said)),
-            Err(other) => Err(other),
-        }
+        let (end, said) = match tried {
+            Ok(()) => ("RELEASE SAVEPOINT attempt", None),
+            Err(StoreError::Refused(said)) => {
+                ("ROLLBACK TO SAVEPOINT attempt; RELEASE SAVEPOINT attempt", Some(said))
+            }
+            Err(other) => return Err(other),
+        };
+        transaction.batch_execute(end).await.map_err(|error| classify(&error))?;
+        Ok(said)
     }
 
     async fn attempt(&self, candidates: &Candidates<'_>) -> Result<(), StoreError> {

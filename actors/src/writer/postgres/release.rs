@@ -55,8 +55,7 @@ pub(super) async fn release(
     for partition in partitions {
         release_one(&transaction, *partition).await.map_err(|error| failure(&error))??;
     }
-    let survey = advance_locked(&transaction, delay, Claims::Valid).await;
-    let survey = survey.map_err(|error| failure(&error))?;
+    let survey = advance_locked(&transaction, delay, Claims::Valid).await?;
     transaction.commit().await.map_err(|error| failure(&error))?;
     let clocks = survey.partitions.iter().map(|(partition, _, clock)| (*partition, *clock));
     Ok(FrontierReport {

@@ -1,6 +1,13 @@
 //! The SQL of a rollup's family of tables, written from its declaration.
 
 use hitstream_domain::rollup::Rollup;
+use hitstream_domain::time::EventTime;
+use tokio_postgres::Transaction;
+
+use super::commit::all_taken;
+use super::session::classify;
+use super::types::Timestamp;
+use crate::store::StoreError;
 
 const OPEN_KEY: &str = "window_start, host_hash, row_key";
 /// Late rows outlive a change of `window.size`: windows of both sizes may start together.
@@ -12,7 +19,7 @@ pub(super) struct RollupTables {
     pub(super) open: String,
     pub(super) upsert_open: String,
     pub(super) upsert_late: String,
-    pub(super) move_window: String,
+    move_window: String,
 }
 
 impl RollupTables {
@@ -22,9 +29,10 @@ impl RollupTables {
         let columns: Vec<&str> = rollup.dimensions.iter().map(|d| d.column()).collect();
         let columns = columns.join(", ");
         let move_window = format!(
-            "WITH gone AS (DELETE FROM {open} WHERE window_start = $1 RETURNING *) \
-             INSERT INTO aggregated_{} (window_start, window_end, {columns}, num_hits) \
-             SELECT window_start, window_end, {columns}, num_hits FROM gone",
+            "WITH gone AS (DELETE FROM {open} WHERE window_start = $1 RETURNING *), \
+             kept AS (INSERT INTO aggregated_{} (window_start, window_end, {columns}, num_hits) \
+             SELECT window_start, window_end, {columns}, num_hits FROM gone RETURNING 1) \
+             SELECT (SELECT count(*) FROM kept), (SELECT count(*) FROM gone)",
             rollup.name
         );
         Self {
@@ -34,6 +42,18 @@ impl RollupTables {
             open,
         }
     }
+}
+
+/// Moves one window of one rollup.
+pub(super) async fn move_window(
+    transaction: &Transaction<'_>,
+    tables: &RollupTables,
+    start: EventTime,
+) -> Result<(), StoreError> {
+    let moved = transaction.query_one(&tables.move_window, &[&Timestamp(start)]).await;
+    let moved = moved.map_err(|error| classify(&error))?;
+    let (kept, gone): (i64, i64) = (moved.get(0), moved.get(1));
+    all_taken(kept.unsigned_abs(), usize::try_from(gone).unwrap_or(0))
 }
 
 /// Rows come sorted by key, and an unnest keeps their order, so that instances take row locks in the same order.
