@@ -190,20 +190,6 @@ impl Bench {
     /// Compares the result tables, row by row, with what the model makes of the topic.
     pub(crate) fn assert_equals(&self, model: &Model) {
         let Tables { on_time, late } = self.tables();
-        for row in self.sql().query("SELECT partition, start_offset, next_offset, records, accepted, counted, late, diverted, lost, owner, max_event_time::text, (select f::text from frontier) FROM partition_progress order by partition", &[]).unwrap() {
-            eprintln!("{} {} {} rec {} acc {} cnt {} late {} div {} lost {} {:?} {:?} {:?}", row.get::<_, i32>(0), row.get::<_, i64>(1), row.get::<_, i64>(2), row.get::<_, i64>(3), row.get::<_, i64>(4), row.get::<_, i64>(5), row.get::<_, i64>(6), row.get::<_, i64>(7), row.get::<_, i64>(8), row.get::<_, Option<String>>(9), row.get::<_, Option<String>>(10), row.get::<_, Option<String>>(11));
-        }
-        let diff: Vec<_> = late.iter().filter(|(k, v)| model.late.get(k) != Some(v)).collect();
-        eprintln!(
-            "late differs: {diff:?} total late {} vs {}",
-            late.values().sum::<i64>(),
-            model.late.values().sum::<i64>()
-        );
-        eprintln!(
-            "on time {} vs {}",
-            on_time.values().sum::<i64>(),
-            model.on_time.values().sum::<i64>()
-        );
         assert_same("final and open", &on_time, &model.on_time);
         assert_same("late", &late, &model.late);
         let mut sql = self.sql();

@@ -14,6 +14,7 @@ use crate::backoff::Backoff;
 use crate::faults::fault_point;
 use crate::link::{DeathWatch, Watched};
 use crate::messages::{EndReason, EpochCommitted, Fatal, GenerationEnded, ReadUntil};
+use crate::readiness::{Part, Readiness};
 use crate::store::{Claims, Move, Store, StoreError, Survey};
 
 /// How often to look without being told: other instances commit, and claims run out.
@@ -39,6 +40,8 @@ pub struct Finalizer {
     pub ended: Recipient<GenerationEnded>,
     /// Whether a round is under way, and whether another was asked for meanwhile.
     pub round: Round,
+    /// Who asks whether PostgreSQL answers.
+    pub readiness: Readiness,
     /// Waits after failures.
     pub backoff: Backoff,
     /// Reports this actor's death.
@@ -115,6 +118,9 @@ impl Finalizer {
         match outcome {
             Ok(true) => self.end(EndReason::ReachedEnd),
             Ok(false) => {
+                if self.backoff.tries() > 0 {
+                    self.readiness.works(Part::Postgres);
+                }
                 self.backoff.reset();
                 if again {
                     self.begin(ctx);
@@ -128,6 +134,7 @@ impl Finalizer {
             }
             Err(reason) => {
                 let wait = self.backoff.next_wait();
+                self.readiness.fails(Part::Postgres, reason.to_string());
                 warn!(%reason, retry_in = ?wait, "windows cannot be made final; trying again");
                 self.round = Round::Running; // until the wait is over
                 ctx.run_later(wait, |finalizer, ctx| {

@@ -117,7 +117,7 @@ impl Generation {
         let finalizer = {
             let (store, ended, watch) =
                 (Arc::clone(store), ended.clone(), obituary.watch("Finalizer"));
-            let rules = settings.rules;
+            let (rules, readiness) = (settings.rules, readiness.clone());
             let backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5))
                 .with_patience(settings.patience);
             let claims = if settings.until_end { Claims::Ignored } else { Claims::Valid };
@@ -128,6 +128,7 @@ impl Generation {
                 until: None,
                 claims,
                 ended,
+                readiness,
                 round: Round::default(),
                 backoff,
                 watch,

@@ -40,7 +40,9 @@ pub use session::PostgresSettings;
 use self::days::KnownDays;
 use self::frontier::StuckWindows;
 use self::hung::HungSessions;
-use self::session::{Connection, Manager, classify, classify_pool, describe, session_config};
+use self::session::{
+    Connection, Failures, Manager, classify, classify_pool, describe, session_config,
+};
 use self::tables::RollupTables;
 use crate::refuse::RefuseList;
 use crate::source::TopicDescription;
@@ -69,6 +71,7 @@ pub struct PipelineSettings {
 /// PostgreSQL as a store.
 pub struct PostgresStore {
     pool: Pool<Manager>,
+    failures: Failures,
     /// Where connections live: the threads of a generation end with it, and would take them along.
     home: Handle,
     settings: PostgresSettings,
@@ -153,8 +156,10 @@ pub async fn release_frontier(
 impl PostgresStore {
     /// A store that connects when it is first used; its connections live on the runtime that calls this.
     pub fn new(settings: PostgresSettings, pipeline: PipelineSettings) -> Self {
+        let (pool, failures) = session::pool(&settings);
         Self {
-            pool: session::pool(&settings),
+            pool,
+            failures,
             home: Handle::current(),
             settings,
             pipeline,
@@ -171,9 +176,14 @@ impl PostgresStore {
 
     async fn connection(&self) -> Result<Connection, StoreError> {
         let pool = self.pool.clone();
-        let got = self.home.spawn(async move { pool.get_owned().await }).await;
-        let got = got.map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        got.map_err(|error| classify_pool(&error))
+        let failures = self.failures.clone();
+        let got = self.home.spawn(async move {
+            tokio::select! {
+                got = pool.get_owned() => got.map_err(|error| classify_pool(&error)),
+                reason = failures.next() => Err(StoreError::Unavailable(reason)),
+            }
+        });
+        got.await.map_err(|error| StoreError::Unavailable(error.to_string()))?
     }
 }
 

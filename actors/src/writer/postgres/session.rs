@@ -4,7 +4,8 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use bb8_postgres::PostgresConnectionManager;
-use bb8_postgres::bb8::{CustomizeConnection, Pool, PooledConnection, RunError};
+use bb8_postgres::bb8::{CustomizeConnection, ErrorSink, Pool, PooledConnection, RunError};
+use tokio::sync::watch;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, Error, NoTls};
 
@@ -54,16 +55,43 @@ pub(super) fn session_config(settings: &PostgresSettings) -> Config {
     config
 }
 
-/// A pool of such sessions; connects when first asked.
-pub(super) fn pool(settings: &PostgresSettings) -> Pool<Manager> {
+/// A pool of such sessions, which connects when first asked, and why it last could not.
+pub(super) fn pool(settings: &PostgresSettings) -> (Pool<Manager>, Failures) {
     let manager = PostgresConnectionManager::new(session_config(settings), NoTls);
-    Pool::builder()
+    let failures = Failures(watch::Sender::new(String::new()));
+    let pool = Pool::builder()
         .max_size(settings.pool_size.max(2))
         .connection_timeout(Duration::from_secs(10))
         .retry_connection(false)
         .test_on_check_out(false)
         .connection_customizer(Box::new(Presence { lock: running_lock(&settings.schema) }))
-        .build_unchecked(manager)
+        .error_sink(Box::new(failures.clone()))
+        .build_unchecked(manager);
+    (pool, failures)
+}
+
+/// Whoever waits for a connection would else hear of a wrong password only that its time is up.
+#[derive(Clone, Debug)]
+pub(super) struct Failures(watch::Sender<String>);
+
+impl Failures {
+    /// Waits for the next connection that cannot be made, and says why.
+    pub(super) async fn next(&self) -> String {
+        let mut failures = self.0.subscribe();
+        // The sender is right here, so there is always a next one to wait for.
+        let _ = failures.changed().await;
+        failures.borrow().clone()
+    }
+}
+
+impl ErrorSink<Error> for Failures {
+    fn sink(&self, error: Error) {
+        self.0.send_replace(describe(&error));
+    }
+
+    fn boxed_clone(&self) -> Box<dyn ErrorSink<Error>> {
+        Box::new(self.clone())
+    }
 }
 
 /// Every session of a running instance holds a shared lock, so that `migrate --close-open` can see it.
