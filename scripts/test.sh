@@ -15,6 +15,8 @@ case ${1:-} in -h | --help)
   ;;
 esac
 if (($# == 0)); then set -- --workspace; fi
+# Most tests wait for services: more at a time than there are cores.
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-6}
 
 log=$(mktemp)
 tests=''
