@@ -1,6 +1,6 @@
 //! Idle partitions on a real Kafka: claimed with proof, ended by a hit, released by hand.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::Bench;
 use crate::support::hit::Hit;
@@ -58,6 +58,47 @@ fn partitions_that_are_quiet_no_longer_hold_the_frontier_until_they_wake() {
     assert!(ended.logged("pipeline ended", "idle_claims").as_u64() >= Some(3), "{ended}");
     let audit = bench.clean_audit();
     assert_eq!(audit["late"], 1, "{audit}");
+}
+
+#[test]
+fn partition_that_nobody_reads_any_more_holds_the_frontier_again() {
+    let Some(bench) = bench("unowned", 2, "2s") else { return };
+    bench.send(0, &[hit(0), hit(900)]);
+    let running = bench.hitstream(&["run"]).start();
+    wait_until("the window is final, partition 1 being idle", PATIENCE, || finals(&bench) == 1);
+    running.kill();
+    let claims = "SELECT count(*) FROM partition_progress WHERE idle_until > now()";
+    wait_until("the claims run out", PATIENCE, || bench.count(claims) == 0);
+    let frontier = bench.done(&["frontier", "--json"]).json();
+    assert_eq!(frontier["partitions"][1]["state"], "holds", "{frontier}");
+    assert_eq!(frontier["frontier"], "2024-05-17T12:14:00Z", "it never goes back: {frontier}");
+}
+
+#[test]
+fn partition_that_is_held_back_is_not_idle_however_long_it_takes() {
+    let Some(bench) = bench("held_back", 2, "1s") else { return };
+    let bench = bench.with("HITSTREAM_FLUSH__MAX_EVENTS", "10");
+    bench.send(0, &[hit(0), hit(1)]);
+    bench.send(1, &[hit(0)]);
+    let running = bench.hitstream(&["run"]).start();
+    wait_until("the first hits", PATIENCE, || committed(&bench) == 3);
+    let mut sql = bench.sql();
+    let mut blocking = sql.transaction().unwrap();
+    blocking.batch_execute("LOCK TABLE open_web_traffic IN ACCESS EXCLUSIVE MODE").unwrap();
+    // More of partition 1 than two epochs may hold, and partition 0 far ahead.
+    let many: Vec<_> = (0..200).map(hit).collect();
+    bench.send(1, &many);
+    bench.send(0, &[hit(4_000)]);
+    let waited = Instant::now();
+    wait_until("several idle timeouts pass", PATIENCE, || {
+        waited.elapsed() > Duration::from_secs(4)
+    });
+    blocking.rollback().unwrap();
+    wait_until("all hits", PATIENCE, || committed(&bench) == 204);
+    stop(running);
+    let audit = bench.clean_audit();
+    assert_eq!(audit["late"], 0, "no hit came behind the frontier: {audit}");
+    bench.assert_equals(&bench.model(300, 300));
 }
 
 #[test]

@@ -118,6 +118,31 @@ fn instance_that_slept_through_its_session_is_fenced_and_starts_again() {
 }
 
 #[test]
+fn revocation_that_cannot_be_committed_in_time_is_answered_all_the_same() {
+    let Some(bench) = bench("late_revoke", 4) else { return };
+    let mut traffic = Traffic::start(&bench, &["--rate", "2000", "--count", "30000"]);
+    traffic.wait_for_records();
+    let mut first = start_all(&bench, 1).remove(0);
+    let mut sql = bench.sql();
+    let mut blocking = sql.transaction().unwrap();
+    blocking.batch_execute("LOCK TABLE open_web_traffic IN ACCESS EXCLUSIVE MODE").unwrap();
+    let mut second = start(&bench);
+    wait_until("the first gives up", PATIENCE, || {
+        first.stderr().contains("partitions taken back are not committed in time")
+    });
+    wait_until("the second is given some", PATIENCE, || {
+        second.stderr().contains("the group assigns partitions")
+    });
+    blocking.rollback().unwrap();
+    wait_until("both commit", PATIENCE, || owners(&bench) == 2);
+    traffic.finish();
+    let ended = stop(first);
+    assert!(ended.logged("pipeline ended", "late_revocations").as_u64() > Some(0), "{ended}");
+    stop(second);
+    traffic.settle(&bench);
+}
+
+#[test]
 fn instances_on_the_same_keys_never_deadlock() {
     let Some(bench) = bench("same_keys", 6) else { return };
     let bench = bench
