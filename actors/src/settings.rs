@@ -30,7 +30,7 @@ pub struct Settings {
 }
 
 /// `session.timeout.ms`, unless it is set.
-pub const DEFAULT_SESSION_TIMEOUT_MS: u64 = 9_000;
+pub const DEFAULT_SESSION_TIMEOUT_MS: &str = "7000";
 
 /// How to reach the topic.
 #[derive(Clone, Debug)]
@@ -60,8 +60,9 @@ impl KafkaSettings {
 
     /// How long a revocation may wait for its last commit: half a session.
     pub fn revocation_limit(&self) -> Duration {
-        let session = self.property("session.timeout.ms").and_then(|value| value.parse().ok());
-        Duration::from_millis(session.unwrap_or(DEFAULT_SESSION_TIMEOUT_MS)) / 2
+        let session = self.property("session.timeout.ms").unwrap_or(DEFAULT_SESSION_TIMEOUT_MS);
+        // Where it is no number the client refuses it.
+        Duration::from_millis(session.parse().unwrap_or(0)) / 2
     }
 }
 

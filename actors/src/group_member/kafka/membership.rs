@@ -14,7 +14,7 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka_sys::RDKafkaRespErr;
 use tracing::{debug, error, info, warn};
 
-use crate::settings::KafkaSettings;
+use crate::settings::{DEFAULT_SESSION_TIMEOUT_MS, KafkaSettings};
 use crate::source::SourceError;
 
 /// How often the same error of the client is logged.
@@ -27,9 +27,10 @@ pub(super) type Consumer = BaseConsumer<Membership>;
 const DEFAULTS: &[(&str, &str)] = &[
     ("client.id", "hitstream"),
     ("partition.assignment.strategy", "cooperative-sticky"),
-    // A killed instance's partitions move within this time; a container that restarts is back sooner.
-    ("session.timeout.ms", "9000"),
-    ("heartbeat.interval.ms", "2000"),
+    // A killed instance's partitions move within 10 s: this, a heartbeat of the others, and their first commit. Brokers
+    // allow no less than 6 s unless told to.
+    ("session.timeout.ms", DEFAULT_SESSION_TIMEOUT_MS),
+    ("heartbeat.interval.ms", "1000"),
     ("fetch.queue.backoff.ms", "5"),
     // A response is unpacked in memory as a whole, to several times its size: small ones bound that. A batch that is
     // larger still comes, alone.
