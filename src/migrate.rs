@@ -2,6 +2,7 @@
 
 use hitstream_actors::writer::postgres::{MigrationReport, close_open, migrate as run_migrations};
 
+use crate::cli::words::{count, span};
 use crate::cli::{CliError, MigrateArgs, Outcome, output};
 use crate::config::Config;
 use crate::{database, wiring};
@@ -18,21 +19,22 @@ pub fn migrate(config: &Config, args: &MigrateArgs) -> Result<Outcome, CliError>
         let report = run_migrations(&mut client, &settings)
             .await
             .map_err(|error| database::failure(config, error))?;
-        output::out(&format!("{}\n", describe(config, &report)));
+        // Told at the end: windows are closed even where nobody can be told of the tables.
+        let told = output::out(&format!("{}\n", describe(config, &report)));
         if args.close_open {
             let report = close_open(&mut client, &settings, &pipeline)
                 .await
                 .map_err(|error| database::failure(config, error))?;
             output::out(&format!(
-                "{} open windows made final; the frontier is {}: hits before it are late from now on; window.size {}, window.slide {} and watermark.delay {} apply\n",
-                report.windows,
+                "{} made final; the frontier is {}: hits before it are late from now on; window.size {}, window.slide {} and watermark.delay {} apply\n",
+                count(report.windows, "open window", "open windows"),
                 report.frontier,
-                humantime::format_duration(config.window.size),
-                humantime::format_duration(config.window.slide),
-                humantime::format_duration(config.watermark.delay),
-            ));
+                span(config.window.size),
+                span(config.window.slide),
+                span(config.watermark.delay),
+            ))?;
         }
-        Ok(Outcome::Done)
+        told.map(|()| Outcome::Done)
     })
 }
 

@@ -1,10 +1,11 @@
 //! The command line as people and scripts meet it: help, signals, summaries, exit codes.
 
+use std::fs::File;
 use std::time::{Duration, Instant};
 
 use crate::support::hit::Hit;
 use crate::support::process::{Running, wait_until};
-use crate::support::{Bench, process::Hitstream};
+use crate::support::{Bench, kafka, process::Hitstream};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const COMMANDS: [&str; 6] = ["run", "import", "generate", "migrate", "frontier", "audit"];
@@ -54,6 +55,59 @@ fn mistakes_in_usage_exit_with_64_and_touch_nothing() {
     let setting = Hitstream::new(&["run"]).env("HITSTREAM_WINDOW__SIZE", "1m").finish();
     assert_eq!(setting.code, Some(64), "{setting}");
     assert!(setting.stderr.contains("window.slide"), "{setting}");
+}
+
+/// A device that is always full.
+fn full() -> File {
+    File::options().write(true).open("/dev/full").unwrap()
+}
+
+#[test]
+fn answer_that_cannot_be_written_is_a_failure() {
+    for arguments in [&["generate", "--help"][..], &["--version"], &["--print-config"]] {
+        let finished = Hitstream::new(arguments).stdout(full()).finish();
+        assert_eq!(finished.code, Some(69), "{arguments:?}: {finished}");
+        let said = "error: standard output does not take the answer: No space left on device";
+        assert!(finished.stderr.starts_with(said), "{finished}");
+    }
+}
+
+#[test]
+fn reader_that_has_gone_away_is_no_failure() {
+    for arguments in [&["generate", "--help"][..], &["--print-config"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let finished = Hitstream::new(arguments).stdout(writer).finish();
+        assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""), "{arguments:?}");
+    }
+}
+
+#[test]
+fn work_is_done_though_its_answer_cannot_be_written() {
+    let Some(bench) = Bench::new("full") else { return };
+    bench.create_topic(1);
+    bench.send(0, &[Hit::at(0).record()]);
+    let commands: [&[&str]; 3] = [
+        &["run", "--until-end"],
+        &["migrate", "--close-open"],
+        &["generate", "--count", "10", "--json"],
+    ];
+    for arguments in commands {
+        let finished = bench.hitstream(arguments).stdout(full()).finish();
+        assert_eq!(finished.code, Some(69), "{arguments:?}: {finished}");
+        assert!(finished.stderr.contains("does not take the answer"), "{finished}");
+    }
+    assert_eq!(bench.count("SELECT count(*) FROM live_web_traffic WHERE is_final"), 1);
+    assert_eq!(kafka::read(&bench.kafka_url, &bench.topic).len(), 11);
+}
+
+#[test]
+fn empty_variable_is_remarked_on_in_the_log() {
+    // No file is there: the command ends before it connects.
+    let finished = Hitstream::new(&["import", "/missing"]).env("KAFKA_URL", "").finish();
+    assert_eq!(finished.code, Some(64), "{finished}");
+    let remark = "variable KAFKA_URL is set but empty; it counts as not set";
+    assert_eq!(finished.stderr.matches(remark).count(), 1, "{finished}");
 }
 
 #[test]

@@ -2,12 +2,15 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::support::process::wait_until;
 use crate::support::scratch::Folder;
 use crate::support::{Bench, kafka};
 
+const PATIENCE: Duration = Duration::from_secs(20);
 const COMBINED: &str = r#"203.0.113.9 - - [17/May/2015:10:05:03 +0000] "GET /a HTTP/1.1" 200 512 "http://r.example/" "agent""#;
 const COMMON: &str = r#"203.0.113.9 - - [17/May/2015:10:05:03 +0000] "GET /b HTTP/1.0" 304 -"#;
 const VHOST: &str =
@@ -25,6 +28,11 @@ fn gzip(content: &str) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(content.as_bytes()).unwrap();
     encoder.finish().unwrap()
+}
+
+/// The records in the topic's one partition.
+fn end_offset(bench: &Bench) -> i64 {
+    kafka::end_offset(&bench.kafka_url, &bench.topic)
 }
 
 /// The topic's values, from one partition and so in order.
@@ -80,7 +88,7 @@ fn standard_input_is_read_packed_or_not() {
     for input in [COMBINED.as_bytes().to_vec(), gzip(JSON)] {
         let finished = bench.hitstream(&["import", "-"]).stdin(&input).finish();
         assert_eq!(finished.code, Some(0), "{finished}");
-        assert!(finished.stdout.starts_with("1 records"), "{finished}");
+        assert!(finished.stdout.starts_with("1 record,"), "{finished}");
     }
     assert_eq!(values(&bench).len(), 2);
 }
@@ -115,6 +123,129 @@ fn lines_that_cannot_be_read_are_named_counted_and_strictly_a_failure() {
 }
 
 #[test]
+fn json_lines_that_are_no_object_are_named_counted_sent_and_strictly_a_failure() {
+    let Some(bench) = Bench::new("import_json_faults") else { return };
+    bench.create_topic(1);
+    let folder = Folder::new();
+    let path = file(&folder, "hits.jsonl", [JSON, "[1]", "foo", "", JSON].join("\n").as_bytes());
+    let path = path.to_str().unwrap();
+
+    let lax = bench.hitstream(&["import", "--json", path]).finish();
+    assert_eq!(lax.code, Some(0), "{lax}");
+    for word in [
+        format!("{path}:2: is JSON, but no object, sent as it stands: [1]\n"),
+        format!("{path}:3: is not valid JSON, sent as it stands: foo\n"),
+    ] {
+        assert!(lax.stderr.contains(&word), "no {word:?} in {lax}");
+    }
+    let summary = lax.json();
+    assert_eq!((&summary["lines"], &summary["records"]), (&4.into(), &4.into()));
+    assert_eq!((&summary["no_json_object"], &summary["unparsable"]), (&2.into(), &0.into()));
+    assert_eq!(summary["stopped"], Value::Null);
+
+    let strict = bench.hitstream(&["import", "--strict", path]).finish();
+    assert_eq!(strict.code, Some(1), "{strict}");
+    let word = "2 lines are no JSON object; sent unchanged, for the pipeline to reject";
+    assert!(strict.stdout.contains(word), "{strict}");
+    assert_eq!(kafka::read(&bench.kafka_url, &bench.topic).len(), 8, "nothing is left out");
+}
+
+#[test]
+fn record_too_large_for_the_topic_is_named() {
+    let Some(bench) = Bench::new("import_too_large") else { return };
+    let bench = bench.with("HITSTREAM_KAFKA__PROPERTIES__MESSAGE_MAX_BYTES", 1_000);
+    bench.create_topic(1);
+    // The line alone would do, with its key it is too long.
+    let long = format!(r#"{{"host":"{}","x":"{}"}}"#, "h".repeat(100), "x".repeat(850));
+    let folder = Folder::new();
+    let path = file(&folder, "hits.jsonl", [JSON, &long, JSON].join("\n").as_bytes());
+    let path = path.to_str().unwrap();
+    let finished =
+        bench.hitstream(&["import", "--key", "host", "--strict", "--json", path]).finish();
+    assert_eq!(finished.code, Some(1), "{finished}");
+    let bytes = long.len() + 100;
+    let word = format!(
+        "{path}:2: record of {bytes} bytes is larger than message.max.bytes (1000), left out: "
+    );
+    assert!(finished.stderr.contains(&word), "no {word:?} in {finished}");
+    let summary = finished.json();
+    assert_eq!((&summary["too_large"], &summary["records"]), (&1.into(), &2.into()));
+}
+
+#[test]
+fn cut_off_file_is_told_of_with_the_last_line_that_was_sent() {
+    let Some(bench) = Bench::new("import_cut_off") else { return };
+    bench.create_topic(1);
+    let folder = Folder::new();
+    let lines: String =
+        (0..50_000).map(|at: u64| format!("{{\"n\":{}}}\n", at.pow(3) % 99_991)).collect();
+    let packed = gzip(&lines);
+    let path = file(&folder, "cut.jsonl.gz", packed.get(..packed.len() / 2).unwrap());
+    let finished = bench.hitstream(&["import", path.to_str().unwrap()]).finish();
+    assert_eq!(finished.code, Some(64), "{finished}");
+    let sent = kafka::read(&bench.kafka_url, &bench.topic).len();
+    assert!((1..50_000).contains(&sent), "{sent}");
+    let word = format!(
+        "cut.jsonl.gz: incomplete deflate stream, after line {sent}; what was read until then is in the topic"
+    );
+    assert!(finished.stderr.contains(&word), "no {word:?} in {finished}");
+
+    let nothing = file(&folder, "nothing.gz", packed.get(..5).unwrap());
+    let finished = bench.hitstream(&["import", nothing.to_str().unwrap()]).finish();
+    assert_eq!(finished.code, Some(64), "{finished}");
+    assert!(finished.stderr.contains("; nothing of it was sent"), "{finished}");
+}
+
+#[test]
+fn signal_ends_an_import_with_everything_sent_that_was_read() {
+    for signal in ["TERM", "INT"] {
+        let Some(bench) = Bench::new("import_signal") else { return };
+        bench.create_topic(1);
+        let folder = Folder::new();
+        let path = file(&folder, "hits.jsonl", format!("{JSON}\n").repeat(20_000).as_bytes());
+        let files = [path.to_str().unwrap(); 500];
+        let running = bench.hitstream(&[&["import", "--json"][..], &files].concat()).start();
+        wait_until("records come", PATIENCE, || end_offset(&bench) > 0);
+        running.signal(signal);
+        let finished = running.finish();
+        assert_eq!(finished.code, Some(0), "{finished}");
+        let summary = finished.json();
+        let [files, lines, records, last, left] = [
+            &summary["files"],
+            &summary["lines"],
+            &summary["records"],
+            &summary["stopped"]["line"],
+            &summary["stopped"]["files_left"],
+        ]
+        .map(|number| number.as_i64().unwrap());
+        assert_eq!(summary["stopped"]["file"], path.to_str().unwrap());
+        assert_eq!((lines, files), ((files - 1) * 20_000 + last, 500 - left), "{summary}");
+        assert_eq!((records, end_offset(&bench)), (lines, lines), "{summary}");
+        assert!(lines < 500 * 20_000, "{summary}");
+    }
+}
+
+#[test]
+fn signal_ends_an_import_that_waits_for_a_pipe() {
+    let Some(bench) = Bench::new("import_pipe") else { return };
+    bench.create_topic(1);
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let folder = Folder::new();
+    let unread = file(&folder, "unread.log", COMBINED.as_bytes());
+    let mut hitstream = bench.hitstream(&["import", "-", unread.to_str().unwrap()]);
+    let running = hitstream.stdin_from(reader).start();
+    writer.write_all(format!("{JSON}\n{JSON}\n{{\"not yet").as_bytes()).unwrap();
+    wait_until("records come", PATIENCE, || end_offset(&bench) == 2);
+    running.signal("TERM");
+    let finished = running.finish();
+    assert_eq!(finished.code, Some(0), "{finished}");
+    assert!(finished.stdout.starts_with("2 records, "), "{finished}");
+    let word = "stopped by a signal after line 2 of standard input; the rest was not sent, nor 1 further file\n";
+    assert!(finished.stdout.contains(word), "no {word:?} in {finished}");
+    assert_eq!(end_offset(&bench), 2);
+}
+
+#[test]
 fn mistakes_are_answered_before_anything_is_sent() {
     let Some(bench) = Bench::new("import_mistakes") else { return };
     let folder = Folder::new();
@@ -130,7 +261,7 @@ fn mistakes_are_answered_before_anything_is_sent() {
     for (arguments, word) in [
         (&["import", &good, missing.to_str().unwrap()][..], "missing.log"),
         (&["import", "/"], "directory"),
-        (&partitions, "exists with 1 partitions, not 3"),
+        (&partitions, "exists with 1 partition, not 3"),
         (&["import", bzip2.to_str().unwrap()], "bzip2"),
         (&["import"], "FILE"),
         (&["import", "--format", "clf", &good], "combined"),

@@ -47,7 +47,7 @@ fn changed_time_settings_are_refused_until_open_windows_are_closed() {
         bench.clean_audit();
 
         let closed = bench.done(&["migrate", "--close-open"]);
-        assert!(closed.stdout.contains("1 open windows made final"), "{closed}");
+        assert!(closed.stdout.contains("1 open window made final"), "{closed}");
         assert_eq!(bench.count("SELECT count(*) FROM open_web_traffic"), 0);
         assert_eq!(bench.count("SELECT count(*) FROM live_web_traffic WHERE NOT is_final"), 0);
         assert_eq!(bench.count("SELECT sum(num_hits)::bigint FROM aggregated_web_traffic"), 4);

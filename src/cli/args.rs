@@ -31,7 +31,8 @@ static VERSION: LazyLock<String> = LazyLock::new(|| match option_env!("HITSTREAM
 
 Settings come from built-in defaults, then --config, then --env-file, then the environment
 (KAFKA_URL, POSTGRES_URL, … and HITSTREAM_SECTION__KEY).
-Exit codes: 0 done; 1 the answer is no; 64 usage, settings or mismatch; 69 a service stayed out of reach; 70 a bug."
+Exit codes: 0 done; 1 the answer is no; 64 usage, settings or mismatch; 69 a service stayed out of
+reach, or standard output does not take the answer; 70 a bug."
 )]
 pub struct Cli {
     /// What applies to every command.
@@ -94,9 +95,16 @@ pub enum Command {
 Formats: combined and common access logs, either with a leading virtual host, and JSON lines; .gz and .zst are
 unpacked. A log line becomes one JSON event. Its host is that of an absolute request URL, else the line's leading
 virtual host, else --host. A JSON line is sent as it stands; what is wrong with it, the pipeline says.
-Lines that cannot be read are reported and counted; with --strict they make the exit code 1.
+Lines that cannot be read or are too large for the topic are left out, JSON lines that are no JSON object are sent all
+the same; both are reported with file and line, the first ten of them, and counted. With --strict they make the exit
+code 1. Ctrl-C and SIGTERM end orderly: what was read until then is sent, and the summary says how far it came.
 Order: within a partition records keep the order of the files. Without --key, batches go to random partitions;
-with it, all records of one key go to one partition.")]
+with it, all records of one key go to one partition.
+--json: {topic, partitions, files, lines, records, bytes, seconds, records_per_second, unparsable, unparsable_by_reason,
+too_large, no_json_object, invalid_utf8, without_host, stopped}. files: that were begun. lines: that are not blank.
+records: that Kafka has taken. bytes: of the values sent. unparsable, too_large: lines that were left out.
+no_json_object, invalid_utf8, without_host: lines that were sent, but may not be what was meant. stopped: null, or after
+a signal {file, line, files_left}, which are the last line that was read and the number of files that were not begun.")]
     Import(ImportArgs),
     /// Write synthetic traffic into the topic, and what must come out of it into a file
     #[command(after_help = GENERATE_HELP)]
@@ -152,7 +160,7 @@ pub struct ImportArgs {
     /// Host of log lines that name none
     #[arg(long, value_name = "HOST")]
     pub host: Option<String>,
-    /// Exit with 1 if a line could not be read or sent
+    /// Exit with 1 if a line could not be read or sent, or is no JSON object among JSON lines
     #[arg(long)]
     pub strict: bool,
     /// Print the summary as JSON on standard output

@@ -11,7 +11,7 @@ pub(super) const DONE: u8 = 0;
 pub(super) const NO: u8 = 1;
 /// Exit code: usage, settings or mismatch.
 pub(super) const USAGE: u8 = 64;
-/// Exit code: a service stayed out of reach past its limit.
+/// Exit code: a service stayed out of reach past its limit, or the answer could not be written.
 pub(super) const UNREACHABLE: u8 = 69;
 /// Exit code: a bug.
 pub(super) const BUG: u8 = 70;
@@ -50,6 +50,9 @@ pub enum CliError {
     /// A service stayed out of reach past its limit, or refuses the credentials.
     #[error("{0}")]
     Unreachable(String),
+    /// The answer cannot be written; what it tells of has been done.
+    #[error("standard output does not take the answer: {0}; what the command has done stays done")]
+    Output(std::io::Error),
     /// Something that cannot happen did.
     #[error("{0:#}")]
     Bug(#[from] anyhow::Error),
@@ -60,7 +63,7 @@ impl CliError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Usage(_) | Self::Mismatch(_) => USAGE,
-            Self::Unreachable(_) => UNREACHABLE,
+            Self::Unreachable(_) | Self::Output(_) => UNREACHABLE,
             Self::Bug(_) => BUG,
         }
     }

@@ -6,6 +6,8 @@ mod logging;
 pub(crate) mod output;
 mod panic;
 pub(crate) mod progress;
+pub(crate) mod stop;
+pub(crate) mod words;
 
 pub use args::{
     AuditArgs, Cli, Command, FrontierArgs, GlobalArgs, ImportArgs, KeyArgs, MigrateArgs, RunArgs,
@@ -37,13 +39,19 @@ pub fn main() -> ExitCode {
 fn answer(args: impl IntoIterator<Item = OsString>) -> u8 {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
-        Err(e) => {
-            // Help and version come this way too; a closed pipe is no reason to complain.
+        Err(e) if e.use_stderr() => {
             drop(e.print());
-            return if e.use_stderr() { error::USAGE } else { error::DONE };
+            return error::USAGE;
         }
+        // Help and version come this way too.
+        Err(e) => return exit_code(output::written(e.print()).map(|()| Outcome::Done)),
     };
-    match execute(cli) {
+    exit_code(execute(cli))
+}
+
+/// Says what went wrong, if anything, and gives the exit code.
+fn exit_code(ended: Result<Outcome, CliError>) -> u8 {
+    match ended {
         Ok(outcome) => outcome.exit_code(),
         Err(e) => {
             output::err(&e.report());
@@ -55,7 +63,7 @@ fn answer(args: impl IntoIterator<Item = OsString>) -> u8 {
 fn execute(cli: Cli) -> Result<Outcome, CliError> {
     let loaded = load(&cli.global)?;
     if cli.global.print_config {
-        output::out(&loaded.describe());
+        output::out(&loaded.describe())?;
         return Ok(Outcome::Done);
     }
     let Some(command) = cli.command else {

@@ -1,30 +1,45 @@
-//! Writes for people and scripts. A reader that has gone away is no reason to fail.
+//! Writes for people and scripts. A reader that has gone away is no reason to fail, a full disk is.
 
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{self, ErrorKind, Write};
 
 use serde::Serialize;
 
 use super::CliError;
 
 /// Writes a command's answer to standard output: one line of JSON for scripts, or words for people.
+///
+/// # Errors
+/// As [`out`].
 pub(crate) fn answer(json: bool, answer: &(impl Serialize + Display)) -> Result<(), CliError> {
     if json {
         let json = serde_json::to_string(answer).map_err(anyhow::Error::new)?;
-        out(&format!("{json}\n"));
+        out(&format!("{json}\n"))
     } else {
-        out(&answer.to_string());
+        out(&answer.to_string())
     }
-    Ok(())
 }
 
 /// Writes to standard output, where data goes.
-pub(crate) fn out(text: &str) {
-    let mut stdout = std::io::stdout().lock();
-    drop(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()));
+///
+/// # Errors
+/// [`CliError::Output`] where it takes nothing, unless its reader has gone away.
+pub(crate) fn out(text: &str) -> Result<(), CliError> {
+    written(io::stdout().lock().write_all(text.as_bytes()))
+}
+
+/// Judges what came of writing to standard output, and writes out what it still holds back.
+///
+/// # Errors
+/// As [`out`].
+pub(crate) fn written(outcome: io::Result<()>) -> Result<(), CliError> {
+    match outcome.and_then(|()| io::stdout().lock().flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(CliError::Output(error)),
+        _ => Ok(()),
+    }
 }
 
 /// Writes a line to standard error, where words about the work go.
 pub(crate) fn err(line: &str) {
-    drop(writeln!(std::io::stderr().lock(), "{line}"));
+    drop(writeln!(io::stderr().lock(), "{line}"));
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::output;
+use super::words::count;
 
 /// Time between two lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -14,7 +15,7 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 /// Progress of work on many items.
 pub(crate) struct Progress {
     bar: Option<ProgressBar>,
-    /// What the items are called.
+    /// What the items are called, in the plural, which ends in s.
     noun: &'static str,
     total: Option<u64>,
     begin: Instant,
@@ -59,8 +60,9 @@ impl Progress {
         if !due {
             return;
         }
-        let rate = per_second(items, self.begin.elapsed());
-        let words = format!("{items} {}, {rate:.0} a second", self.noun);
+        let one = self.noun.strip_suffix('s').unwrap_or(self.noun);
+        let rate = rate(items, per_second(items, self.begin.elapsed()));
+        let words = format!("{}{rate}", count(items, one, self.noun));
         if let Some(bar) = &self.bar {
             bar.set_position(position);
             bar.set_message(words);
@@ -87,6 +89,11 @@ impl Progress {
             bar.finish_and_clear();
         }
     }
+}
+
+/// Adds a rate to a count; of nothing there is none.
+pub(crate) fn rate(items: u64, per_second: f64) -> String {
+    if items == 0 { String::new() } else { format!(", {per_second:.0} a second") }
 }
 
 /// Gives a rate; exactness ends at 2^53, far beyond what a rate needs.

@@ -159,6 +159,64 @@ fn later_layers_win_and_empty_variables_count_as_not_set() {
 }
 
 #[test]
+fn variable_that_is_set_but_empty_is_remarked_on_once() {
+    let empty = [
+        ("KAFKA_URL", ""),
+        ("KAFKA_URL", ""),
+        ("HITSTREAM_FLUSH__INTERVAL", ""),
+        ("HITSTREAM_CONFIG", ""),
+        // Nothing is what these are without being set, and what others set is none of our business.
+        ("POSTGRES_PASSWORD", ""),
+        ("HITSTREAM_PORT", ""),
+        ("PATH", ""),
+        ("KAFKA_GROUP", "g"),
+    ];
+    assert_eq!(
+        loaded("", "KAFKA_TOPIC=\nKAFKA_URL=k:1", &empty).remarks,
+        ["HITSTREAM_CONFIG", "HITSTREAM_FLUSH__INTERVAL", "KAFKA_TOPIC in f", "KAFKA_URL"]
+            .map(|name| format!("variable {name} is set but empty; it counts as not set"))
+    );
+    let password = loaded("[postgres]\npassword = 'hunter2'", "", &[("POSTGRES_PASSWORD", "")]);
+    assert_eq!(password.remarks.len(), 1, "here it makes a difference");
+}
+
+#[test]
+fn value_out_of_range_is_the_only_complaint() {
+    for (file, complaint) in [
+        (
+            "[window]\nsize = '0s'",
+            "window.size = \"0s\" (file my.toml): must be between 1ms and 365 days",
+        ),
+        (
+            "[window]\nsize = '400days'",
+            "window.size = \"400days\" (file my.toml): must be between 1ms and 365 days",
+        ),
+        (
+            "[window]\nslide = '0s'",
+            "window.slide = \"0s\" (file my.toml): must be between 1ms and 365 days",
+        ),
+        (
+            "[window]\nslide = '400days'",
+            "window.slide = \"400days\" (file my.toml): must be between 1ms and 365 days",
+        ),
+        (
+            "[flush]\ninterval = '2h'",
+            "flush.interval = \"2h\" (file my.toml): must be between 1ms and 1h",
+        ),
+        (
+            "[watermark]\nidle_timeout = '0s'",
+            "watermark.idle_timeout = \"0s\" (file my.toml): must be between 100ms and 365 days",
+        ),
+        (
+            "[shutdown]\ntimeout = '2days'",
+            "shutdown.timeout = \"2days\" (file my.toml): must be between 100ms and 1 day",
+        ),
+    ] {
+        assert_eq!(attempt(&Mistake { file, ..NONE }), (64, format!("error: {complaint}")));
+    }
+}
+
+#[test]
 fn names_of_the_former_job_work_as_they_are() {
     let config = loaded(
         "",
@@ -231,9 +289,10 @@ fn every_cause_has_its_exit_code() {
         CliError::Usage(String::new()).exit_code(),
         CliError::Mismatch(String::new()).exit_code(),
         CliError::Unreachable(String::new()).exit_code(),
+        CliError::Output(std::io::ErrorKind::StorageFull.into()).exit_code(),
         CliError::Bug(anyhow::anyhow!("x")).exit_code(),
     ];
-    assert_eq!(codes, [0, 1, 64, 64, 69, 70]);
+    assert_eq!(codes, [0, 1, 64, 64, 69, 69, 70]);
     assert!(
         CliError::Bug(anyhow::anyhow!("x"))
             .report()

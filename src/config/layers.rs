@@ -1,6 +1,6 @@
 //! Brings the layers together and remembers where each value came from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use config::{FileFormat, Format, Map, Value, ValueKind};
 
@@ -98,16 +98,14 @@ impl Layers {
             layers.push(parse_toml(&format!("file {name}"), name, text)?);
         }
         let mut problems = Vec::new();
+        let mut empty = empty_variables(&self.env, "");
         if let Some((name, text)) = &self.env_file {
             let variables = env_file::parse(text).map_err(|(line, reason)| {
                 ConfigError::file(name, format!("line {line} {reason}"))
             })?;
-            layers.extend(from_variables(
-                &variables,
-                &format!(" in {name}"),
-                &defaults,
-                &mut problems,
-            ));
+            let place = format!(" in {name}");
+            empty.extend(empty_variables(&variables, &place));
+            layers.extend(from_variables(&variables, &place, &defaults, &mut problems));
         }
         layers.extend(from_variables(&self.env, "", &defaults, &mut problems));
         layers.push(from_flags(&self.flags));
@@ -120,11 +118,14 @@ impl Layers {
         }
         let tree = Tree::of(&layers);
         let mut config = deserialize(&tree)?;
-        let remarks = validate::check(&mut config, &tree)?;
+        let mut remarks = validate::check(&mut config, &tree)?;
+        remarks.extend(remarks_on_empty(&empty, &tree));
         Ok(Loaded { config, remarks, tree })
     }
 }
 
+/// Variables that are read before the settings are.
+const FILE_NAMES: &[&str] = &["HITSTREAM_CONFIG", "HITSTREAM_ENV_FILE"];
 const DEFAULT_ORIGIN: &str = "built-in default";
 
 /// One layer, as dotted keys; properties of librdkafka keep their own dots.
@@ -272,6 +273,31 @@ fn from_variables(
         }
     }
     [former, exact]
+}
+
+/// Finds the variables that are meant for us and set to nothing: with where they stand, and the key they would set.
+fn empty_variables(variables: &[(String, String)], place: &str) -> Vec<(String, Option<String>)> {
+    let mut found = Vec::new();
+    for (name, _) in variables.iter().filter(|(_, text)| text.is_empty()) {
+        let former = FORMER_NAMES.iter().find(|(former, _)| former == name);
+        let exact = name.strip_prefix(PREFIX).filter(|rest| rest.contains("__"));
+        let key = former.map(|(_, key)| (*key).to_owned()).or_else(|| exact.map(key_of_variable));
+        if key.is_some() || FILE_NAMES.contains(&name.as_str()) {
+            found.push((format!("{name}{place}"), key));
+        }
+    }
+    found
+}
+
+/// Says of each that it has no effect, once, unless what applies is nothing anyway, such as no password.
+fn remarks_on_empty(variables: &[(String, Option<String>)], tree: &Tree) -> BTreeSet<String> {
+    let is_empty =
+        |key: &String| tree.0.get(key).is_some_and(|leaf| leaf.value.to_string().is_empty());
+    variables
+        .iter()
+        .filter(|(_, key)| !key.as_ref().is_some_and(is_empty))
+        .map(|(name, _)| format!("variable {name} is set but empty; it counts as not set"))
+        .collect()
 }
 
 fn from_flags(flags: &[(&'static str, &'static str, String)]) -> Layer {

@@ -9,6 +9,7 @@ use super::error::ConfigError;
 use super::kafka::check_property;
 use super::layers::Tree;
 use super::sections::Config;
+use crate::cli::words::span;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -58,13 +59,16 @@ impl Found<'_> {
         }
     }
 
-    fn range(&mut self, key: &str, value: Duration, least: Duration, most: Duration) {
+    /// Tells whether the value is one that others can be compared with.
+    fn range(&mut self, key: &str, value: Duration, least: Duration, most: Duration) -> bool {
         if value < least || value > most {
-            let [least, most] = [least, most].map(humantime::format_duration);
+            let [least, most] = [least, most].map(span);
             self.add(key, format!("must be between {least} and {most}"));
-        } else if !value.as_nanos().is_multiple_of(MILLISECOND.as_nanos()) {
-            self.add(key, "must be whole milliseconds");
+            return false;
         }
+        let whole = value.as_nanos().is_multiple_of(MILLISECOND.as_nanos());
+        self.require(whole, key, "must be whole milliseconds");
+        whole
     }
 }
 
@@ -147,35 +151,44 @@ fn check_postgres(config: &Config, found: &mut Found<'_>) {
 }
 
 fn check_times(config: &Config, found: &mut Found<'_>) {
-    let (size, slide) = (config.window.size, config.window.slide);
-    found.range("window.size", size, MILLISECOND, YEAR);
+    check_windows(config.window.size, config.window.slide, found);
+    found.range("watermark.delay", config.watermark.delay, Duration::ZERO, YEAR);
+    found.range("input.max_future_skew", config.input.max_future_skew, MILLISECOND, YEAR);
+    let (idle_timeout, interval) = (config.watermark.idle_timeout, config.flush.interval);
+    let comparable = [
+        found.range("watermark.idle_timeout", idle_timeout, 100 * MILLISECOND, YEAR),
+        found.range("flush.interval", interval, MILLISECOND, HOUR),
+    ];
+    found.require(
+        comparable.contains(&false) || idle_timeout >= 2 * interval,
+        "watermark.idle_timeout",
+        "must be at least twice flush.interval: an idle claim would expire before the commit that renews it",
+    );
+    found.range("enrich.deadline", config.enrich.deadline, MILLISECOND, 60 * SECOND);
+    found.range("actors.stall_timeout", config.actors.stall_timeout, 5 * SECOND, HOUR);
+    found.range("shutdown.timeout", config.shutdown.timeout, 100 * MILLISECOND, DAY);
+}
+
+fn check_windows(size: Duration, slide: Duration, found: &mut Found<'_>) {
+    let comparable = [
+        found.range("window.size", size, MILLISECOND, YEAR),
+        found.range("window.slide", slide, MILLISECOND, YEAR),
+    ];
+    if comparable.contains(&false) {
+        return;
+    }
     if slide > size {
-        let size = humantime::format_duration(size);
+        let size = span(size);
         found.add(
             "window.slide",
             format!("must not be greater than window.size ({size}), or hits fall between windows"),
         );
-    } else {
-        found.range("window.slide", slide, MILLISECOND, YEAR);
-    }
-    if !slide.is_zero() && size.as_nanos() / slide.as_nanos() > MAX_OVERLAP {
+    } else if size.as_nanos() / slide.as_nanos() > MAX_OVERLAP {
         let reason = format!(
             "puts a hit into more than {MAX_OVERLAP} windows of window.size; choose a longer one"
         );
         found.add("window.slide", reason);
     }
-    found.range("watermark.delay", config.watermark.delay, Duration::ZERO, YEAR);
-    found.range("watermark.idle_timeout", config.watermark.idle_timeout, 100 * MILLISECOND, YEAR);
-    found.range("input.max_future_skew", config.input.max_future_skew, MILLISECOND, YEAR);
-    found.range("flush.interval", config.flush.interval, MILLISECOND, HOUR);
-    found.require(
-        config.watermark.idle_timeout >= config.flush.interval,
-        "watermark.idle_timeout",
-        "must not be less than flush.interval: an idle claim would expire before the commit that renews it",
-    );
-    found.range("enrich.deadline", config.enrich.deadline, MILLISECOND, 60 * SECOND);
-    found.range("actors.stall_timeout", config.actors.stall_timeout, 5 * SECOND, HOUR);
-    found.range("shutdown.timeout", config.shutdown.timeout, 100 * MILLISECOND, DAY);
 }
 
 fn check_amounts(config: &Config, found: &mut Found<'_>) {

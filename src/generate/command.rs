@@ -1,6 +1,5 @@
 //! `hitstream generate`: sends the traffic, and writes down what must come out of it.
 
-use std::io;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +13,7 @@ use super::summary::Summary;
 use super::tally::Tally;
 use super::traffic::Generator;
 use crate::cli::progress::Progress;
-use crate::cli::{CliError, Outcome, output};
+use crate::cli::{CliError, Outcome, output, stop};
 use crate::config::Config;
 use crate::produce::{DELIVERY_LIMIT, Producer, Watch};
 
@@ -65,8 +64,7 @@ pub(super) fn generate_until<'a>(
 
     let schedule = args.schedule(now_micros()).map_err(CliError::Usage)?;
     let mut generator = Generator::new(args.traffic(&schedule, partitions, config));
-    stop_on_signal(stop)
-        .map_err(|error| anyhow::Error::new(error).context("signals cannot be handled"))?;
+    stop::on_signal(stop)?;
     let begin = Instant::now();
     let mut run = Run {
         schedule,
@@ -156,16 +154,6 @@ fn watch(tally: &Arc<Mutex<Tally>>) -> Watch {
             lock(&tally).answered(partition, offset);
         }
     })
-}
-
-/// The first Ctrl-C or SIGTERM asks for an orderly end, the second one ends at once.
-fn stop_on_signal(stop: &Arc<AtomicBool>) -> io::Result<()> {
-    use signal_hook::consts::{SIGINT, SIGTERM};
-    for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(stop))?;
-        signal_hook::flag::register(signal, Arc::clone(stop))?;
-    }
-    Ok(())
 }
 
 /// The clock, in microseconds since 1970.

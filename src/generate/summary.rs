@@ -9,6 +9,8 @@ use serde::Serialize;
 use super::model::Model;
 use super::timestamp::rfc3339;
 use super::traffic::Traffic;
+use crate::cli::progress::rate;
+use crate::cli::words::count;
 use crate::produce::Sent;
 
 /// What was generated. Serialized, it is the answer to `generate --json`.
@@ -77,17 +79,27 @@ impl fmt::Display for Summary<'_> {
         let bytes = bytesize::ByteSize::b(self.bytes);
         writeln!(
             f,
-            "{records} records, {bytes}, into {topic} ({partitions} partitions) in {seconds:.1} s, {records_per_second:.0} a second"
+            "{}, {bytes}, into {topic} ({}) in {seconds:.1} s{}",
+            count(*records, "record", "records"),
+            count(*partitions, "partition", "partitions"),
+            rate(*records, *records_per_second),
         )?;
         writeln!(f, "--seed {seed} --start {start} with the same options makes the same records")?;
         if self.refused > 0 {
-            writeln!(f, "{} records were refused by Kafka and are not in the topic", self.refused)?;
+            let refused = count(
+                self.refused,
+                "record was refused by Kafka and is",
+                "records were refused by Kafka and are",
+            );
+            writeln!(f, "{refused} not in the topic")?;
         }
         if let Some(Expected { file, counted, rejected }) = &self.expected {
             writeln!(
                 f,
-                "{} expects {counted} hits and {rejected} rejected records",
-                file.display()
+                "{} expects {} and {}",
+                file.display(),
+                count(*counted, "hit", "hits"),
+                count(*rejected, "rejected record", "rejected records"),
             )?;
         }
         Ok(())

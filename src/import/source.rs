@@ -4,9 +4,11 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use flate2::bufread::MultiGzDecoder;
+
+use super::waiting::Waiting;
 
 const BUFFER: usize = 256 << 10;
 
@@ -25,10 +27,16 @@ pub(super) enum Line {
 }
 
 impl Source {
-    /// Opens a file, or standard input for `-`. `read` counts the bytes as they lie there, packed.
-    pub(super) fn open(path: &Path, max_line: usize, read: &Arc<AtomicU64>) -> io::Result<Self> {
-        if path.as_os_str() == "-" {
-            return Self::of(io::stdin(), max_line, read);
+    /// Opens a file, or standard input for `-`. `read` counts the bytes as they lie there, packed. `stop` ends
+    /// the wait for what does not lie there yet.
+    pub(super) fn open(
+        path: &Path,
+        max_line: usize,
+        read: &Arc<AtomicU64>,
+        stop: &Arc<AtomicBool>,
+    ) -> io::Result<Self> {
+        if path.as_os_str() == "-" || !std::fs::metadata(path)?.is_file() {
+            return Self::of(Waiting::start(path, stop)?, max_line, read);
         }
         Self::of(File::open(path)?, max_line, read)
     }

@@ -22,14 +22,14 @@ fn shared_data() -> Option<PathBuf> {
 
 /// Translates a file to its records, as `import` sends them.
 fn records(file: &Path, format: Format, host: Option<&str>) -> Vec<Vec<u8>> {
-    let mut source = Source::open(file, 1 << 20, &Arc::default()).unwrap();
+    let mut source = Source::open(file, 1 << 20, &Arc::default(), &Arc::default()).unwrap();
     let mut translator = Translator::new(format, host, file);
     let (mut line, mut record, mut records) = (Vec::new(), Vec::new(), Vec::new());
     while source.next_line(&mut line).unwrap().is_some() {
         records.push(
             match translator.translate(&line, &mut record, &mut Default::default()).unwrap() {
-                translate::Record::AsItStands => line.clone(),
-                translate::Record::Translated => record.clone(),
+                Record::AsItStands | Record::Flawed(_) => line.clone(),
+                Record::Translated => record.clone(),
             },
         );
     }

@@ -27,8 +27,19 @@ pub enum Format {
 pub(super) enum Record {
     /// It is the line itself.
     AsItStands,
+    /// It is the line itself, which the pipeline will reject.
+    Flawed(Flaw),
     /// It was written into the buffer.
     Translated,
+}
+
+/// What is wrong with a JSON line that is sent all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Flaw {
+    #[error("is not valid JSON")]
+    Invalid,
+    #[error("is JSON, but no object")]
+    NoObject,
 }
 
 /// Turns the lines of one file into records.
@@ -55,10 +66,7 @@ impl<'a> Translator<'a> {
             self.format = self.detect(line);
         }
         if self.format == Format::Jsonl {
-            if !is_json_object(line) {
-                notes.no_json_object += 1;
-            }
-            return Ok(Record::AsItStands);
+            return Ok(flaw_of(line).map_or(Record::AsItStands, Record::Flawed));
         }
         let text = String::from_utf8_lossy(line);
         let parsed = LogLine::parse(&text, self.format == Format::Combined)?;
@@ -91,11 +99,12 @@ fn is_named_jsonl(file: &Path) -> bool {
     [".jsonl", ".ndjson", ".json"].iter().any(|ending| name.ends_with(ending))
 }
 
-fn is_json_object(line: &[u8]) -> bool {
+fn flaw_of(line: &[u8]) -> Option<Flaw> {
     let mut json = serde_json::Deserializer::from_slice(line);
-    line.trim_ascii_start().starts_with(b"{")
-        && IgnoredAny::deserialize(&mut json).is_ok()
-        && json.end().is_ok()
+    if IgnoredAny::deserialize(&mut json).and_then(|_| json.end()).is_err() {
+        return Some(Flaw::Invalid);
+    }
+    (!line.trim_ascii_start().starts_with(b"{")).then_some(Flaw::NoObject)
 }
 
 #[cfg(test)]
@@ -110,7 +119,7 @@ mod tests {
         let (mut record, mut notes) = (Vec::new(), Notes::default());
         let mut translated = |line: &&[u8]| {
             translator.translate(line, &mut record, &mut notes).ok().map(|kind| {
-                let bytes = if kind == Record::AsItStands { line } else { record.as_slice() };
+                let bytes = if kind == Record::Translated { record.as_slice() } else { line };
                 String::from_utf8_lossy(bytes).into_owned()
             })
         };
@@ -121,13 +130,11 @@ mod tests {
     #[test]
     fn first_line_decides_for_its_file() {
         let bad: &[u8] = b"[1, 2";
-        let (records, notes) =
-            translate(Format::Auto, "x", &[br#"{"host":"a"}"#, bad, LOG.as_bytes()]);
+        let (records, _) = translate(Format::Auto, "x", &[br#"{"host":"a"}"#, bad, LOG.as_bytes()]);
         assert_eq!(
             records,
             [Some(r#"{"host":"a"}"#.to_owned()), Some("[1, 2".to_owned()), Some(LOG.to_owned())]
         );
-        assert_eq!(notes.no_json_object, 2);
 
         let (records, _) = translate(Format::Auto, "x.jsonl.gz", &[bad, b"{}"]);
         assert_eq!(records, [Some("[1, 2".to_owned()), Some("{}".to_owned())]);
@@ -157,6 +164,19 @@ mod tests {
     #[test]
     fn deeply_nested_line_is_looked_at_without_recursion() {
         let line = format!(r#"{{"a":{}1{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
-        assert!(is_json_object(line.as_bytes()));
+        assert_eq!(flaw_of(line.as_bytes()), None);
+    }
+
+    #[test]
+    fn line_that_is_no_json_object_is_told_from_one_that_is_no_json() {
+        for object in ["{}", " {\"a\": [1]} "] {
+            assert_eq!(flaw_of(object.as_bytes()), None, "{object}");
+        }
+        for other in ["[1]", "\"{}\"", "null", "7"] {
+            assert_eq!(flaw_of(other.as_bytes()), Some(Flaw::NoObject), "{other}");
+        }
+        for broken in ["foo", "{\"a\":1", "{} {}", "[1]]", LOG] {
+            assert_eq!(flaw_of(broken.as_bytes()), Some(Flaw::Invalid), "{broken}");
+        }
     }
 }

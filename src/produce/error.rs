@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use rdkafka::error::KafkaError;
 
+use crate::cli::words::count;
+
 /// What keeps records from the topic.
 #[derive(Debug, thiserror::Error)]
 pub enum ProduceError {
@@ -36,7 +38,8 @@ pub enum ProduceError {
     },
     /// The topic exists with another number of partitions.
     #[error(
-        "topic {topic} exists with {existing} partitions, not {wanted}; leave out --partitions, or choose another topic"
+        "topic {topic} exists with {}, not {wanted}; leave out --partitions, or choose another topic",
+        count(*.existing, "partition", "partitions")
     )]
     OtherPartitions {
         /// The topic.
@@ -66,7 +69,8 @@ pub enum ProduceError {
     },
     /// A record was not delivered.
     #[error(
-        "kafka at {brokers} did not take a record for {topic}: {reason}; {delivered} records are in the topic"
+        "kafka at {brokers} did not take a record for {topic}: {reason}; {} in the topic",
+        count(*.delivered, "record is", "records are")
     )]
     Undelivered {
         /// The topic.
@@ -79,7 +83,7 @@ pub enum ProduceError {
         reason: String,
     },
     /// Records are still on their way when the time is over.
-    #[error("kafka at {brokers} has not confirmed {records} records within {}", humantime::format_duration(*.limit))]
+    #[error("kafka at {brokers} has not confirmed {} within {}", count(*.records, "record", "records"), humantime::format_duration(*.limit))]
     NotFlushed {
         /// Records without an answer.
         records: u64,

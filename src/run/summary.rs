@@ -10,6 +10,7 @@ use hitstream_domain::progress::Ledger;
 use serde::Serialize;
 
 use crate::cli::progress::{Progress, per_second};
+use crate::cli::words::count;
 use crate::config::Config;
 
 /// The sums so far, shared with the command that tells them.
@@ -118,15 +119,19 @@ impl<'a> Summary<'a> {
 
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { topic, records, commits, seconds, records_per_second, .. } = self;
+        let Self { topic, seconds, records_per_second, .. } = self;
+        let records = count(self.records, "record", "records");
+        let commits = count(self.commits, "commit", "commits");
         writeln!(
             f,
-            "{records} records of {topic} in {commits} commits, {seconds:.1} s, {records_per_second:.0} a second"
+            "{records} of {topic} in {commits}, {seconds:.1} s, {records_per_second:.0} a second"
         )?;
         writeln!(
             f,
-            "{} hits counted, {} late, {} records rejected",
-            self.counted, self.late, self.rejected
+            "{} counted, {} late, {} rejected",
+            count(self.counted, "hit", "hits"),
+            self.late,
+            count(self.rejected, "record", "records")
         )?;
         if self.sanitised > 0 {
             writeln!(
@@ -136,7 +141,8 @@ impl fmt::Display for Summary<'_> {
             )?;
         }
         if self.skipped > 0 {
-            writeln!(f, "{} offsets were gone from Kafka and skipped", self.skipped)?;
+            let skipped = count(self.skipped, "offset was", "offsets were");
+            writeln!(f, "{skipped} gone from Kafka and skipped")?;
         }
         if !self.reached_end {
             writeln!(f, "stopped before the end; run it again to go on")?;

@@ -142,6 +142,12 @@ pub(crate) fn exists(brokers: &str, topic: &str) -> bool {
     metadata.topics().iter().any(|found| found.name() == topic)
 }
 
+/// The end offset of a topic's first partition.
+pub(crate) fn end_offset(brokers: &str, topic: &str) -> i64 {
+    let consumer: BaseConsumer = client(brokers).create().unwrap();
+    consumer.fetch_watermarks(topic, 0, LIMIT).unwrap().1
+}
+
 /// Deletes the records of a partition that lie before an offset.
 pub(crate) fn delete_records(brokers: &str, topic: &str, partition: i32, before: i64) {
     let admin: AdminClient<DefaultClientContext> = client(brokers).create().unwrap();

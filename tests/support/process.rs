@@ -15,7 +15,8 @@ const POLL: Duration = Duration::from_millis(5);
 /// A command line about to be run.
 pub(crate) struct Hitstream {
     command: Command,
-    stdin: Option<Vec<u8>>,
+    stdin: Option<Stdio>,
+    stdout: Option<Stdio>,
 }
 
 /// A process that runs; killed when it is dropped.
@@ -43,7 +44,7 @@ impl Hitstream {
                 command.env(name, value);
             }
         }
-        Self { command, stdin: None }
+        Self { command, stdin: None, stdout: None }
     }
 
     pub(crate) fn env(&mut self, name: &str, value: &str) -> &mut Self {
@@ -53,24 +54,31 @@ impl Hitstream {
 
     /// Gives it something to read.
     pub(crate) fn stdin(&mut self, input: &[u8]) -> &mut Self {
-        self.stdin = Some(input.to_vec());
+        use std::io::Write;
+        let mut file = Captured::new();
+        file.0.write_all(input).unwrap();
+        file.0.rewind().unwrap();
+        self.stdin_from(file.0)
+    }
+
+    /// Gives it something to read from, once.
+    pub(crate) fn stdin_from(&mut self, input: impl Into<Stdio>) -> &mut Self {
+        self.stdin = Some(input.into());
+        self
+    }
+
+    /// Gives it something else to write its answer to, once.
+    pub(crate) fn stdout(&mut self, output: impl Into<Stdio>) -> &mut Self {
+        self.stdout = Some(output.into());
         self
     }
 
     /// Starts it.
     pub(crate) fn start(&mut self) -> Running {
         let (stdout, stderr) = (Captured::new(), Captured::new());
-        self.command.stdout(stdout.writer()).stderr(stderr.writer());
-        match &self.stdin {
-            None => self.command.stdin(Stdio::null()),
-            Some(input) => {
-                use std::io::Write;
-                let mut file = Captured::new();
-                file.0.write_all(input).unwrap();
-                file.0.rewind().unwrap();
-                self.command.stdin(Stdio::from(file.0))
-            }
-        };
+        let output = self.stdout.take().unwrap_or_else(|| stdout.writer());
+        self.command.stdout(output).stderr(stderr.writer());
+        self.command.stdin(self.stdin.take().unwrap_or_else(Stdio::null));
         let child = self.command.spawn().unwrap();
         Running { child, stdout, stderr }
     }
