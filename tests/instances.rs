@@ -109,6 +109,9 @@ fn instance_that_slept_through_its_session_is_fenced_and_starts_again() {
     wait_until("its partitions move", PATIENCE, || bench.count(&left) == 0);
     sleeper.signal("CONT");
     wait_until("it notices", PATIENCE, || sleeper.stderr().contains("moved on by another owner"));
+    wait_until("it starts again", PATIENCE, || {
+        sleeper.stderr().matches("pipeline started").count() > 1
+    });
     traffic.finish();
     let ended = stop(sleeper);
     assert!(ended.logged("pipeline ended", "fenced_commits").as_u64() > Some(0), "{ended}");
