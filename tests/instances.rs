@@ -98,24 +98,36 @@ fn partitions_of_a_killed_instance_are_counted_by_the_others() {
 
 #[test]
 fn instance_that_slept_through_its_session_is_fenced_and_starts_again() {
+    const NAPS: usize = 4;
     let Some(bench) = bench("asleep", 4) else { return };
-    let mut traffic = Traffic::start(&bench, &["--rate", "3000", "--count", "90000"]);
+    // Half of it is what the sleeper has, once it wakes and hears that its partitions are gone, to try to commit.
+    let bench = bench.with("HITSTREAM_KAFKA__PROPERTIES__SESSION_TIMEOUT_MS", "6000");
+    let mut traffic = Traffic::start(&bench, &["--rate", "2000", "--count", "100000"]);
     traffic.wait_for_records();
     let mut instances = start_all(&bench, 2);
     let mut sleeper = instances.remove(0);
     let owner = format!(":{}", sleeper.id());
-    sleeper.signal("STOP");
-    let left = format!("SELECT count(*) FROM partition_progress WHERE owner LIKE '%{owner}'");
-    wait_until("its partitions move", PATIENCE, || bench.count(&left) == 0);
-    sleeper.signal("CONT");
-    wait_until("it notices", PATIENCE, || sleeper.stderr().contains("moved on by another owner"));
-    wait_until("it starts again", PATIENCE, || {
-        sleeper.stderr().matches("pipeline started").count() > 1
-    });
+    let its = format!("SELECT count(*) FROM partition_progress WHERE owner LIKE '%{owner}'");
+    let fenced = |sleeper: &mut Running| sleeper.stderr().contains("moved on by another owner");
+    // A nap that finds it with nothing read and not committed needs no fence.
+    for _ in 0..NAPS {
+        wait_until("it has partitions", PATIENCE, || bench.count(&its) > 0);
+        sleeper.signal("STOP");
+        wait_until("its partitions move", PATIENCE, || bench.count(&its) == 0);
+        let generations = sleeper.stderr().matches("pipeline started").count();
+        sleeper.signal("CONT");
+        wait_until("it starts again, or has partitions again", PATIENCE, || {
+            let said = sleeper.stderr();
+            said.matches("pipeline started").count() > generations || bench.count(&its) > 0
+        });
+        if fenced(&mut sleeper) {
+            break;
+        }
+    }
+    assert!(fenced(&mut sleeper), "{}", sleeper.stderr());
     traffic.finish();
     let ended = stop(sleeper);
     assert!(ended.logged("pipeline ended", "fenced_commits").as_u64() > Some(0), "{ended}");
-    assert!(ended.logged("pipeline ended", "generations").as_u64() > Some(1), "{ended}");
     instances.into_iter().for_each(|running| drop(stop(running)));
     traffic.settle(&bench);
 }

@@ -68,7 +68,8 @@ impl Intake {
     pub fn is_full(&self) -> bool {
         self.keys.load(Relaxed) >= self.limits.max_keys
             || self.events.load(Relaxed) >= self.limits.max_events
-            || self.bytes.load(Relaxed) >= self.limits.max_bytes
+            // Another epoch may be on its way, and hold as much.
+            || self.bytes.load(Relaxed) >= self.limits.max_bytes / 2
     }
 
     /// Records leave the source.

@@ -110,8 +110,8 @@ pub struct EpochPart {
 pub enum Part {
     /// From each `PartitionConsumer`.
     Partition(PartitionPart),
-    /// From each `Enricher`.
-    Events(FrozenRows),
+    /// From each `Enricher`, in pieces.
+    Events(Vec<FrozenRows>),
     /// From each `WindowShard`.
     Hits(SortedHits),
 }

@@ -74,6 +74,16 @@ impl PackedRows {
         self.rows.is_empty()
     }
 
+    /// No rows yet, with room for so many rows and bytes of tuples.
+    pub fn with_capacity(rows: usize, bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes), rows: Vec::with_capacity(rows) }
+    }
+
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
     /// Bytes of memory in use.
     pub fn bytes(&self) -> usize {
         self.bytes.len() + self.rows.len() * size_of::<RowOrigin>()

@@ -93,7 +93,7 @@ pub struct FlushLimits {
     pub max_keys: usize,
     /// `flush.max_events`: records.
     pub max_events: usize,
-    /// `flush.max_bytes`: memory held by sums, events and rejects.
+    /// `flush.max_bytes`: memory held by sums, events and rejects of both epochs; each is cut at half of it.
     pub max_bytes: usize,
 }
 

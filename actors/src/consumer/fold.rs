@@ -13,7 +13,7 @@ use hitstream_domain::time::EventTime;
 use hitstream_domain::watermark::{TimeRules, Watermark};
 
 use super::book;
-use crate::enricher::{EVENT_COLUMNS, enricher_for};
+use crate::enricher::{EVENT_COLUMNS, GEO_BYTES, enricher_for};
 use crate::messages::PartitionPart;
 use crate::packed::{Day, PackedRows};
 use crate::refuse::{Kept, RefuseList};
@@ -154,7 +154,8 @@ impl PartitionFold {
     /// Takes out the events since the last call, one batch for each enricher.
     pub fn take_events(&mut self) -> Vec<PackedRows> {
         let taken: Vec<_> = self.events.iter_mut().map(std::mem::take).collect();
-        self.events_sent_bytes += taken.iter().map(PackedRows::bytes).sum::<usize>();
+        let held = |rows: &PackedRows| rows.bytes() + rows.len() * GEO_BYTES;
+        self.events_sent_bytes += taken.iter().map(held).sum::<usize>();
         taken
     }
 

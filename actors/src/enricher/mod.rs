@@ -9,7 +9,7 @@ use hitstream_domain::rollup::KeyHasher;
 use crate::faults::fault_point;
 use crate::link::{DeathWatch, Link, Watched};
 use crate::messages::{EpochPart, EventBatch, EventsEnd, HitsPart, Part};
-use crate::packed::PackedRows;
+use crate::packed::{FrozenRows, PackedRows};
 use crate::window::WindowShard;
 use crate::writer::Writer;
 
@@ -45,6 +45,8 @@ pub(crate) const EVENT_COLUMNS: i16 = 23;
 
 /// How many of them this actor adds: those from `geo_source` on.
 const GEO_COLUMNS: usize = 11;
+/// What they take in each row while they are NULL.
+pub(crate) const GEO_BYTES: usize = GEO_COLUMNS * size_of::<i32>();
 
 /// The enricher, of `count`, that looks after an address, so that each address lives in one cache.
 pub(crate) fn enricher_for(ip: Option<&str>, hasher: &KeyHasher, count: usize) -> usize {
@@ -56,8 +58,9 @@ pub struct Enricher {
     /// Sums by geographic keys will go there, and the mark goes there now.
     shards: Vec<Link<WindowShard>>,
     writer: Link<Writer>,
-    /// Completed events by epoch: consumers pass a cut one after another, so that two epochs overlap here.
-    rows: BTreeMap<u64, PackedRows>,
+    /// Completed events by epoch, a piece for each batch: consumers pass a cut one after another, so that two epochs
+    /// overlap here.
+    rows: BTreeMap<u64, Vec<FrozenRows>>,
     /// Consumers whose events of the ending epoch are all here.
     marks: usize,
     watch: DeathWatch,
@@ -92,7 +95,8 @@ impl Handler<EventBatch> for Enricher {
             self.watch.working_on(range);
         }
         fault_point!("enricher::events");
-        let rows = self.rows.entry(batch.epoch).or_default();
+        let (count, bytes) = (batch.events.len(), batch.events.bytes());
+        let mut rows = PackedRows::with_capacity(count, bytes + count * GEO_BYTES);
         for (origin, fields) in batch.events.rows() {
             rows.fields(fields);
             for _ in 0..GEO_COLUMNS {
@@ -100,6 +104,7 @@ impl Handler<EventBatch> for Enricher {
             }
             rows.end(origin.partition, origin.offset, origin.day);
         }
+        self.rows.entry(batch.epoch).or_default().push(rows.freeze());
     }
 }
 
@@ -113,7 +118,7 @@ impl Handler<EventsEnd> for Enricher {
         }
         self.marks = 0;
         fault_point!("enricher::before_handing_over");
-        let rows = self.rows.remove(&cut.epoch).unwrap_or_default().freeze();
+        let rows = self.rows.remove(&cut.epoch).unwrap_or_default();
         for shard in &self.shards {
             shard.send(HitsPart { cut, of: None, deltas: Vec::new() });
         }

@@ -71,13 +71,15 @@ pub struct PartsExpected {
 #[derive(Debug)]
 pub struct EpochAssembly {
     expected: PartsExpected,
+    /// Enrichers whose part has arrived.
+    enrichers: usize,
     epoch: Epoch,
 }
 
 impl EpochAssembly {
     /// Nothing has arrived.
     pub fn new(expected: PartsExpected) -> Self {
-        Self { expected, epoch: Epoch::default() }
+        Self { expected, enrichers: 0, epoch: Epoch::default() }
     }
 
     /// Adds a part, and returns the epoch once it is whole.
@@ -85,15 +87,19 @@ impl EpochAssembly {
         let epoch = &mut self.epoch;
         match part {
             Part::Partition(part) => epoch.partitions.push(part),
-            Part::Events(rows) => epoch.events.push(rows),
+            Part::Events(rows) => {
+                self.enrichers += 1;
+                epoch.events.extend(rows);
+            }
             Part::Hits(hits) => epoch.hits.push(hits),
         }
         let whole = epoch.partitions.len() == cut.consumers
             && epoch.hits.len() == self.expected.shards
-            && epoch.events.len() == self.expected.enrichers;
+            && self.enrichers == self.expected.enrichers;
         if !whole {
             return None;
         }
+        self.enrichers = 0;
         let mut epoch = std::mem::take(epoch);
         epoch.number = cut.epoch;
         epoch.partitions.sort_by_key(|part| part.partition);
