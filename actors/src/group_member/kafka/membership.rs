@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hitstream_domain::progress::PartitionId;
 use rdkafka::client::ClientContext;
@@ -14,11 +14,9 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka_sys::RDKafkaRespErr;
 use tracing::{debug, error, info, warn};
 
+use super::seldom::Seldom;
 use crate::settings::{DEFAULT_SESSION_TIMEOUT_MS, KafkaSettings};
 use crate::source::SourceError;
-
-/// How often the same error of the client is logged.
-const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// The Kafka consumer.
 pub(super) type Consumer = BaseConsumer<Membership>;
@@ -68,7 +66,7 @@ pub(super) enum Note {
 #[derive(Debug, Default)]
 pub(super) struct Membership {
     notes: Mutex<VecDeque<Note>>,
-    last_error: Mutex<Option<(Option<RDKafkaErrorCode>, Instant)>>,
+    said: Mutex<Seldom<Option<RDKafkaErrorCode>>>,
     leaving: AtomicBool,
 }
 
@@ -102,22 +100,12 @@ impl ClientContext for Membership {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        // The client says so for every request that it gives up.
-        let is_news = {
-            let mut last =
-                self.last_error.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            let is_news = last.as_ref().is_none_or(|(what, when)| {
-                *what != error.rdkafka_error_code() || when.elapsed() >= LOG_EVERY
-            });
-            if is_news {
-                *last = Some((error.rdkafka_error_code(), Instant::now()));
-            }
-            is_news
-        };
-        if is_news {
+        let code = error.rdkafka_error_code();
+        let mut said = self.said.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if said.is_news(code) {
             warn!(%error, reason, "Kafka client");
         }
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+        if code == Some(RDKafkaErrorCode::AllBrokersDown) {
             self.note(Note::BrokersAway(reason.to_owned()));
         }
     }

@@ -7,6 +7,8 @@ mod membership;
 mod poller;
 mod position;
 mod queue;
+mod seldom;
+mod share;
 mod topic_id;
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};

@@ -14,7 +14,9 @@ use tracing::{debug, info, warn};
 use super::Life;
 use super::membership::{Consumer, Note, assign, close, unassign};
 use super::position::Position;
-use super::queue::{DataQueue, Entry, KafkaMessage, KafkaRecords};
+use super::queue::{DataQueue, KafkaRecords};
+use super::seldom::Seldom;
+use super::share::{Share, shares};
 use crate::faults::fault_point;
 use crate::link::HEARTBEAT;
 use crate::messages::{RecordBatch, SourceEvent};
@@ -26,8 +28,6 @@ const BATCH: usize = 4_096;
 const BATCH_WAIT: Duration = Duration::from_millis(5);
 /// How long to serve only the group while nothing may be taken in.
 const PAUSE: Duration = Duration::from_millis(5);
-/// How often the same kind of trouble is logged.
-const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// What the thread is told.
 pub(super) enum Command {
@@ -67,7 +67,7 @@ pub(super) struct Poller {
     generation: Option<Generation>,
     life: Arc<Life>,
     last_beat: Instant,
-    last_logged: Option<Instant>,
+    trouble: Seldom<()>,
 }
 
 impl Drop for Poller {
@@ -95,7 +95,7 @@ impl Poller {
             generation: None,
             life,
             last_beat: Instant::now(),
-            last_logged: None,
+            trouble: Seldom::default(),
         }
     }
 
@@ -140,7 +140,7 @@ impl Poller {
     /// Callbacks, rebalances and errors: everything that is not data.
     fn serve_group(&mut self, wait: Duration) {
         if let Some(Err(error)) = self.consumer.poll(wait)
-            && self.may_log()
+            && self.trouble.is_news(())
         {
             warn!(%error, "Kafka consumer; the client goes on trying");
         }
@@ -246,16 +246,7 @@ impl Poller {
     fn deliver(&mut self, room: usize) {
         let messages = self.queue.take(room, BATCH_WAIT);
         fault_point!("poller::batch");
-        let mut shares: BTreeMap<PartitionId, Share> = BTreeMap::new();
-        for message in messages {
-            let share = shares.entry(message.partition()).or_default();
-            match message.entry() {
-                Entry::Record => share.messages.push(message),
-                Entry::End(offset) => share.end = Some(offset),
-                Entry::Error(code) => share.error = Some(RDKafkaErrorCode::from(code)),
-            }
-        }
-        for (partition, share) in shares {
+        for (partition, share) in shares(messages) {
             if let Some(error) = share.error {
                 self.partition_error(partition, error);
             }
@@ -279,7 +270,7 @@ impl Poller {
         if error == RDKafkaErrorCode::AutoOffsetReset {
             // The wanted offset is gone; a new generation compares progress with what the brokers have.
             self.fail(SourceError::Unavailable(format!("partition {partition}: {error}")));
-        } else if self.may_log() {
+        } else if self.trouble.is_news(()) {
             warn!(%partition, %error, "partition; the client goes on trying");
         }
     }
@@ -325,8 +316,7 @@ impl Poller {
     /// it is asked once more: markers of transactions are skipped again, a record is not.
     fn follows(&mut self, partition: PartitionId, share: &Share) -> bool {
         let Some(position) = self.positions.get_mut(&partition) else { return true };
-        let first = share.messages.first().map(KafkaMessage::offset).or(share.end);
-        if let Some(first) = first
+        if let Some(first) = share.first()
             && position.must_be_asked_again(first)
         {
             let from = position.next;
@@ -334,7 +324,7 @@ impl Poller {
             self.seek([(partition, from)]);
             return false;
         }
-        position.taken(share.messages.last().map(KafkaMessage::offset), share.end);
+        position.taken(share.last(), share.end);
         true
     }
 
@@ -370,27 +360,6 @@ impl Poller {
             warn!(%error, "partitions are not {what}");
         }
         self.seek(self.positions.iter().map(|(partition, at)| (*partition, at.next)));
-    }
-
-    fn may_log(&mut self) -> bool {
-        let due = self.last_logged.is_none_or(|last| last.elapsed() >= LOG_EVERY);
-        if due {
-            self.last_logged = Some(Instant::now());
-        }
-        due
-    }
-}
-
-#[derive(Default)]
-struct Share {
-    messages: Vec<KafkaMessage>,
-    end: Option<Offset>,
-    error: Option<RDKafkaErrorCode>,
-}
-
-impl Share {
-    fn has_news(&self) -> bool {
-        !self.messages.is_empty() || self.end.is_some()
     }
 }
 
