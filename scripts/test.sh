@@ -16,7 +16,7 @@ case ${1:-} in -h | --help)
 esac
 if (($# == 0)); then set -- --workspace; fi
 # Most tests wait for services: more at a time than there are cores.
-export RUST_TEST_THREADS=${RUST_TEST_THREADS:-6}
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-4}
 
 log=$(mktemp)
 tests=''

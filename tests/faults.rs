@@ -6,7 +6,7 @@ use crate::support::Bench;
 use crate::support::process::{Finished, wait_until};
 use crate::support::traffic::Traffic;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A bench with a topic full of hits, to be read in many epochs.
 fn bench(name: &str) -> Option<(Bench, Traffic)> {

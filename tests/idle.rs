@@ -7,7 +7,7 @@ use crate::support::hit::Hit;
 use crate::support::process::{Running, wait_until};
 use crate::support::traffic::committed;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn bench(name: &str, partitions: i32, idle_timeout: &str) -> Option<Bench> {
     let bench = Bench::new(name)?

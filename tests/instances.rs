@@ -8,7 +8,7 @@ use crate::support::random::Random;
 use crate::support::traffic::{Traffic, committed, owners};
 use crate::support::{Bench, kafka};
 
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A bench whose instances commit often and are missed soon.
 fn bench(name: &str, partitions: i32) -> Option<Bench> {

@@ -6,9 +6,9 @@ use crate::support::Bench;
 use crate::support::process::{Running, wait_until};
 use crate::support::random::Random;
 use crate::support::server::Server;
-use crate::support::traffic::{Traffic, committed};
+use crate::support::traffic::{Traffic, committed, owners};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 fn stop(running: Running) -> crate::support::process::Finished {
     running.signal("TERM");
@@ -182,5 +182,33 @@ fn second_signal_ends_at_once_what_cannot_be_committed() {
     assert!(ended.stderr.contains("stopped at once"), "{ended}");
     eprintln!("ended {:?} after the second signal", told.elapsed());
     postgres.start_again();
+    traffic.settle(&bench);
+}
+
+#[test]
+fn partitions_of_an_instance_that_dies_while_postgresql_is_away_are_taken_up_when_it_is_back() {
+    let Some(postgres) = Server::start("postgres") else { return };
+    let Some(bench) = Bench::on("dies_away", None, Some(&postgres)) else { return };
+    let bench = bench
+        .with("HITSTREAM_FLUSH__INTERVAL", "100ms")
+        .with("HITSTREAM_KAFKA__PROPERTIES__SESSION_TIMEOUT_MS", "2000")
+        .with("HITSTREAM_KAFKA__PROPERTIES__HEARTBEAT_INTERVAL_MS", "300");
+    bench.create_topic(4);
+    let mut traffic = Traffic::start(&bench, &["--rate", "2000", "--count", "40000"]);
+    traffic.wait_for_records();
+    let (mut stays, dies) = (bench.hitstream(&["run"]).start(), bench.hitstream(&["run"]).start());
+    wait_until("both commit", PATIENCE, || owners(&bench) == 2);
+    let assigned =
+        |running: &mut Running| running.stderr().matches("the group assigns partitions").count();
+    let before = assigned(&mut stays);
+    postgres.kill("QUIT");
+    dies.kill();
+    wait_until("the group gives them", PATIENCE, || assigned(&mut stays) > before);
+    stays.run_for(Duration::from_secs(3));
+    postgres.start_again();
+    traffic.finish();
+    wait_until("all is committed", PATIENCE, || committed(&bench) == 40_000);
+    let ended = stop(stays);
+    assert_eq!(ended.logged("pipeline ended", "generations"), 1, "{ended}");
     traffic.settle(&bench);
 }

@@ -52,17 +52,12 @@ pub struct GroupMember {
     revocation_limit: Option<SpawnHandle>,
     /// Whether brokers that were away are asked again and again.
     looks_for_brokers: bool,
-    opening: Option<Opening>,
+    /// The topic is being opened.
+    opening: Option<SpawnHandle>,
     /// What the source said while the topic was being opened: a revocation must find the consumers it is about.
     unheard: VecDeque<SourceEvent>,
     draining: bool,
     has_left: bool,
-}
-
-/// The topic is being opened, for these partitions or for none in particular.
-struct Opening {
-    handle: SpawnHandle,
-    is_answer: bool,
 }
 
 impl GroupMember {
@@ -114,11 +109,7 @@ impl GroupMember {
             return;
         };
         fault_point!("member::let_go");
-        if self.leaving.is_empty()
-            && let Some(limit) = self.revocation_limit.take()
-        {
-            ctx.cancel_future(limit);
-        }
+        self.lift_limit(ctx);
         self.consumers.retain(|partition, _| !gone.contains(partition));
         if self.draining && self.consumers.is_empty() {
             self.finish_drain();
@@ -173,8 +164,6 @@ impl GroupMember {
 
     /// Takes partitions up: rows first, then from where their progress is.
     fn take_up(&mut self, partitions: Vec<PartitionId>, ctx: &mut Context<Self>) {
-        // The group waits for an answer, also where nothing is left to read; without a question there is none.
-        let is_answer = !partitions.is_empty();
         let parts = &self.parts;
         let opening = opening::open(
             Arc::clone(&parts.source),
@@ -182,20 +171,19 @@ impl GroupMember {
             parts.readiness.clone(),
             parts.settings.patience,
         );
-        let handle = ctx.spawn(opening.into_actor(self).map(move |opened, member, ctx| {
+        self.opening = Some(ctx.spawn(opening.into_actor(self).map(move |opened, member, ctx| {
             member.opening = None;
             fault_point!("member::opened");
             let feeds = opened.and_then(|(topic, progress)| {
                 member.start_consumers(&partitions, &topic, &progress, ctx)
             });
             match feeds {
-                Ok(feeds) if is_answer => member.parts.source.feed(feeds),
-                Ok(_) => {}
+                Ok(feeds) if feeds.is_empty() => {}
+                Ok(feeds) => member.parts.source.feed(feeds),
                 Err(fatal) => member.end(EndReason::Fatal(fatal)),
             }
             member.hear(ctx);
-        }));
-        self.opening = Some(Opening { handle, is_answer });
+        })));
     }
 
     fn start_consumers(
@@ -236,8 +224,8 @@ impl GroupMember {
             && let Some(event) = self.unheard.pop_front()
         {
             match event {
-                // What is given to a member about to leave goes to another; but the group waits for an answer.
-                SourceEvent::Assigned(_) if self.draining => self.parts.source.feed(Vec::new()),
+                // What is given to a member about to leave goes to another.
+                SourceEvent::Assigned(_) if self.draining => {}
                 SourceEvent::Assigned(partitions) => self.take_up(partitions, ctx),
                 SourceEvent::Revoked(partitions) => self.revoked(partitions, ctx),
                 SourceEvent::Failed(SourceError::Configuration(reason)) => {
@@ -260,24 +248,41 @@ impl GroupMember {
     /// Cuts a last epoch of what was taken back, to let it go when that is committed, or when it takes too long.
     fn revoked(&mut self, partitions: Vec<PartitionId>, ctx: &mut Context<Self>) {
         fault_point!("member::revoked");
-        let (ours, others): (Vec<_>, Vec<_>) =
-            partitions.into_iter().partition(|partition| self.consumers.contains_key(partition));
-        if !others.is_empty() {
-            self.parts.source.release(others);
+        if !partitions.iter().any(|partition| self.consumers.contains_key(partition)) {
+            self.parts.source.release(partitions);
+            return self.lift_limit(ctx);
         }
-        if ours.is_empty() {
-            return;
-        }
-        self.leaving.extend(ours);
+        // All of them together: one answer is all that the group takes.
+        self.leaving.extend(partitions);
+        self.limit_revocation(ctx);
+        self.cutter.ask();
+        self.try_cut();
+    }
+}
+
+impl GroupMember {
+    /// Ends the generation unless what was taken back is let go in time.
+    fn limit_revocation(&mut self, ctx: &mut Context<Self>) {
         let limit = self.parts.settings.kafka.revocation_limit();
         if self.revocation_limit.is_none() {
             self.revocation_limit = Some(ctx.run_later(limit, move |member, _| {
-                warn!(?limit, "partitions taken back are not committed in time; what was read since the last commit is void");
+                warn!(
+                    ?limit,
+                    "partitions taken back are not committed in time; what was read since the last commit is void"
+                );
                 member.end(EndReason::RevokedUncommitted);
             }));
         }
-        self.cutter.ask();
-        self.try_cut();
+    }
+
+    /// Nothing that was taken back is left to be let go.
+    fn lift_limit(&mut self, ctx: &mut Context<Self>) {
+        if self.leaving.is_empty()
+            && self.letting_go.is_none()
+            && let Some(limit) = self.revocation_limit.take()
+        {
+            ctx.cancel_future(limit);
+        }
     }
 }
 
@@ -318,6 +323,10 @@ impl Handler<SourceEvent> for GroupMember {
     type Result = ();
 
     fn handle(&mut self, event: SourceEvent, ctx: &mut Self::Context) {
+        if let SourceEvent::Revoked(_) = event {
+            // The group waits from now on, also while the topic is being opened.
+            self.limit_revocation(ctx);
+        }
         self.unheard.push_back(event);
         self.hear(ctx);
     }
@@ -354,10 +363,7 @@ impl Handler<Drain> for GroupMember {
         self.draining = true;
         self.parts.intake.close();
         if let Some(opening) = self.opening.take() {
-            ctx.cancel_future(opening.handle);
-            if opening.is_answer {
-                self.parts.source.feed(Vec::new());
-            }
+            ctx.cancel_future(opening);
         }
         self.hear(ctx);
         self.leaving.extend(self.consumers.keys());

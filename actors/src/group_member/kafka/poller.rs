@@ -165,15 +165,12 @@ impl Poller {
     fn assigned(&mut self, partitions: Vec<PartitionId>) {
         info!(partitions = %numbers(&partitions), "the group assigns partitions");
         self.assigned.extend(&partitions);
-        if let Some(generation) = &self.generation {
-            generation.tell(SourceEvent::Joined);
-        }
-        match &self.generation {
-            Some(generation) if !partitions.is_empty() => {
-                generation.tell(SourceEvent::Assigned(partitions));
-            }
-            // The group waits for an answer, also where there is nothing to take up.
-            _ => self.answer("taken up", assign(&self.consumer, &self.list([]))),
+        // The group waits for an answer, and PostgreSQL may take its time: they are fetched later, when they are fed.
+        self.answer("taken up", assign(&self.consumer, &self.list([])));
+        let Some(generation) = &self.generation else { return };
+        generation.tell(SourceEvent::Joined);
+        if !partitions.is_empty() {
+            generation.tell(SourceEvent::Assigned(partitions));
         }
     }
 
@@ -210,10 +207,11 @@ impl Poller {
         if let Some(generation) = &mut self.generation {
             generation.sinks.retain(|partition, _| !partitions.contains(partition));
         }
-        for partition in partitions {
-            self.positions.remove(partition);
-        }
-        let list = self.list(partitions.iter().map(|partition| (*partition, None)));
+        // What was given and is not fetched yet is let go by this answer alone.
+        let fetched =
+            partitions.iter().filter(|partition| self.positions.remove(partition).is_some());
+        let fetched: Vec<_> = fetched.map(|partition| (*partition, None)).collect();
+        let list = self.list(fetched);
         self.answer("let go", unassign(&self.consumer, &list));
     }
 
