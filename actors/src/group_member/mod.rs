@@ -52,12 +52,17 @@ pub struct GroupMember {
     revocation_limit: Option<SpawnHandle>,
     /// Whether brokers that were away are asked again and again.
     looks_for_brokers: bool,
-    /// The topic is being opened.
-    opening: Option<SpawnHandle>,
+    opening: Option<Opening>,
     /// What the source said while the topic was being opened: a revocation must find the consumers it is about.
     unheard: VecDeque<SourceEvent>,
     draining: bool,
     has_left: bool,
+}
+
+/// The topic is being opened, for these partitions or for none in particular.
+struct Opening {
+    handle: SpawnHandle,
+    is_answer: bool,
 }
 
 impl GroupMember {
@@ -164,6 +169,8 @@ impl GroupMember {
 
     /// Takes partitions up: rows first, then from where their progress is.
     fn take_up(&mut self, partitions: Vec<PartitionId>, ctx: &mut Context<Self>) {
+        // The group waits for an answer, also where nothing is left to read; without a question there is none.
+        let is_answer = !partitions.is_empty();
         let parts = &self.parts;
         let opening = opening::open(
             Arc::clone(&parts.source),
@@ -171,19 +178,20 @@ impl GroupMember {
             parts.readiness.clone(),
             parts.settings.patience,
         );
-        self.opening = Some(ctx.spawn(opening.into_actor(self).map(move |opened, member, ctx| {
+        let handle = ctx.spawn(opening.into_actor(self).map(move |opened, member, ctx| {
             member.opening = None;
             fault_point!("member::opened");
             let feeds = opened.and_then(|(topic, progress)| {
                 member.start_consumers(&partitions, &topic, &progress, ctx)
             });
             match feeds {
-                Ok(feeds) if feeds.is_empty() => {}
-                Ok(feeds) => member.parts.source.feed(feeds),
+                Ok(feeds) if is_answer => member.parts.source.feed(feeds),
+                Ok(_) => {}
                 Err(fatal) => member.end(EndReason::Fatal(fatal)),
             }
             member.hear(ctx);
-        })));
+        }));
+        self.opening = Some(Opening { handle, is_answer });
     }
 
     fn start_consumers(
@@ -224,8 +232,8 @@ impl GroupMember {
             && let Some(event) = self.unheard.pop_front()
         {
             match event {
-                // What is given to a member about to leave goes to another.
-                SourceEvent::Assigned(_) if self.draining => {}
+                // What is given to a member about to leave goes to another; but the group waits for an answer.
+                SourceEvent::Assigned(_) if self.draining => self.parts.source.feed(Vec::new()),
                 SourceEvent::Assigned(partitions) => self.take_up(partitions, ctx),
                 SourceEvent::Revoked(partitions) => self.revoked(partitions, ctx),
                 SourceEvent::Failed(SourceError::Configuration(reason)) => {
@@ -363,7 +371,10 @@ impl Handler<Drain> for GroupMember {
         self.draining = true;
         self.parts.intake.close();
         if let Some(opening) = self.opening.take() {
-            ctx.cancel_future(opening);
+            ctx.cancel_future(opening.handle);
+            if opening.is_answer {
+                self.parts.source.feed(Vec::new());
+            }
         }
         self.hear(ctx);
         self.leaving.extend(self.consumers.keys());

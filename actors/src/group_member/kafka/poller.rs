@@ -165,12 +165,15 @@ impl Poller {
     fn assigned(&mut self, partitions: Vec<PartitionId>) {
         info!(partitions = %numbers(&partitions), "the group assigns partitions");
         self.assigned.extend(&partitions);
-        // The group waits for an answer, and PostgreSQL may take its time: they are fetched later, when they are fed.
-        self.answer("taken up", assign(&self.consumer, &self.list([])));
-        let Some(generation) = &self.generation else { return };
-        generation.tell(SourceEvent::Joined);
-        if !partitions.is_empty() {
-            generation.tell(SourceEvent::Assigned(partitions));
+        if let Some(generation) = &self.generation {
+            generation.tell(SourceEvent::Joined);
+        }
+        match &self.generation {
+            Some(generation) if !partitions.is_empty() => {
+                generation.tell(SourceEvent::Assigned(partitions));
+            }
+            // The group waits for an answer, also where there is nothing to take up.
+            _ => self.answer("taken up", assign(&self.consumer, &self.list([]))),
         }
     }
 
