@@ -1,5 +1,6 @@
 //! `frontier`: what holds it, and releasing it from a partition by hand.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use hitstream_actors::writer::postgres::{FrontierReport, release_frontier};
@@ -17,14 +18,15 @@ use crate::{database, wiring};
 /// PostgreSQL out of reach, no such partition, no pipeline yet.
 pub fn frontier(config: &Config, args: &FrontierArgs) -> Result<Outcome, CliError> {
     let settings = wiring::postgres(config);
-    let released: Vec<PartitionId> = args.release.iter().copied().map(PartitionId).collect();
+    let numbers: BTreeSet<i32> = args.release.iter().copied().collect();
+    let released: Vec<PartitionId> = numbers.iter().copied().map(PartitionId).collect();
     let report = database::block_on(async {
         let mut client = database::connected(config, &settings, Some(database::LIMIT)).await?;
         release_frontier(&mut client, &settings, &released)
             .await
             .map_err(|error| database::failure(config, error))
     })?;
-    output::answer(args.json, &Answer::new(&report, &args.release))?;
+    output::answer(args.json, &Answer::new(&report, numbers))?;
     Ok(Outcome::Done)
 }
 
@@ -34,7 +36,7 @@ struct Answer {
     /// Windows that end at or before this are final; null before the first is.
     frontier: Option<String>,
     /// Partitions released now.
-    released: Vec<i32>,
+    released: BTreeSet<i32>,
     partitions: Vec<PartitionAnswer>,
 }
 
@@ -61,7 +63,7 @@ enum State {
 }
 
 impl Answer {
-    fn new(report: &FrontierReport, released: &[i32]) -> Self {
+    fn new(report: &FrontierReport, released: BTreeSet<i32>) -> Self {
         let watermark = |max: Option<EventTime>| max.map(|time| time.minus(report.delay));
         let is_idle = |until: Option<EventTime>| until.is_some_and(|until| report.now < until);
         let clocks = || report.partitions.iter().map(|(_, clock)| clock);
@@ -80,7 +82,7 @@ impl Answer {
         Self {
             frontier: (report.frontier > EventTime::NEG_INFINITY)
                 .then(|| report.frontier.to_string()),
-            released: released.to_vec(),
+            released,
             partitions: partitions.collect(),
         }
     }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use crate::support::Bench;
+use crate::support::hit::Hit;
 use crate::support::process::{Finished, wait_until};
-use crate::support::traffic::Traffic;
+use crate::support::traffic::{Traffic, committed};
 
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -167,4 +168,23 @@ fn ten_crashes_in_a_minute_are_no_readiness_and_the_pipeline_goes_on_trying() {
     let ended = running.finish();
     assert_eq!(ended.code, Some(0), "{ended}");
     traffic.settle(&bench);
+}
+
+#[test]
+fn actor_that_wakes_when_its_generation_is_over_changes_nothing() {
+    let Some((bench, _traffic)) = bench("wakes") else { return };
+    let bench = bench.with("HITSTREAM_ACTORS__STALL_TIMEOUT", "5s");
+    let faults = "member::opened=1*off->1*sleep(8000)->off";
+    let mut running = bench.hitstream(&["run"]).env("FAILPOINTS", faults).start();
+    wait_until("the next generation counts", PATIENCE, || committed(&bench) == 20_000);
+    assert!(running.stderr().contains("no sign of life for"), "{}", running.stderr());
+    // Past the moment at which the sleeper wakes.
+    running.run_for(Duration::from_secs(5));
+    bench.send(0, &[Hit::at(0).host("later").record()]);
+    wait_until("it goes on", PATIENCE, || committed(&bench) == 20_001);
+    running.signal("TERM");
+    let ended = running.finish();
+    assert_eq!(ended.code, Some(0), "{ended}");
+    bench.clean_audit();
+    bench.assert_equals(&bench.model(300, 300));
 }

@@ -157,6 +157,32 @@ fn revocation_that_cannot_be_committed_in_time_is_answered_all_the_same() {
 }
 
 #[test]
+fn member_that_panics_while_it_gives_partitions_back_loses_nothing() {
+    let Some(bench) = bench("panic_revoked", 4) else { return };
+    let mut traffic = Traffic::start(&bench, &["--rate", "2000", "--count", "50000"]);
+    traffic.wait_for_records();
+    let faults = "member::revoked=1*panic->off;member::let_go=1*panic->off";
+    let mut first = bench.hitstream(&["run"]).env("FAILPOINTS", faults).start();
+    wait_until("it commits", PATIENCE, || owners(&bench) == 1);
+    for point in ["member::revoked", "member::let_go"] {
+        let said = format!("failpoint {point} panic");
+        let all =
+            format!("SELECT count(*) FROM partition_progress WHERE owner LIKE '%:{}'", first.id());
+        wait_until("the first has all", PATIENCE, || bench.count(&all) == 4);
+        let second = start(&bench);
+        wait_until(point, PATIENCE, || first.stderr().contains(&said));
+        wait_until("the second commits", PATIENCE, || {
+            let owner = format!("LIKE '%:{}'", second.id());
+            bench.count(&format!("SELECT count(*) FROM partition_progress WHERE owner {owner}")) > 0
+        });
+        stop(second);
+    }
+    traffic.finish();
+    stop(first);
+    traffic.settle(&bench);
+}
+
+#[test]
 fn instances_on_the_same_keys_never_deadlock() {
     let Some(bench) = bench("same_keys", 6) else { return };
     let bench = bench

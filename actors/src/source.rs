@@ -86,6 +86,8 @@ impl fmt::Debug for Feed {
 
 /// What a generation of actors gives to its source.
 pub struct Attachment {
+    /// Its number.
+    pub generation: u64,
     /// Who is told of assignments.
     pub events: Recipient<SourceEvent>,
     /// How much may be taken in.
@@ -127,15 +129,16 @@ pub trait Source: Send + Sync {
     /// Asks the broker where a partition ends now.
     fn end_of(&self, partition: PartitionId) -> BoxFuture<'static, Result<Offset, SourceError>>;
 
-    /// Reads these partitions, which were assigned.
-    fn feed(&self, feeds: Vec<Feed>);
+    /// Reads these partitions, which were assigned. This and what follows is heeded from the attached generation only: an
+    /// actor of a former one may wake up late.
+    fn feed(&self, generation: u64, feeds: Vec<Feed>);
 
     /// Lets go of these partitions, which were revoked.
-    fn release(&self, partitions: Vec<PartitionId>);
+    fn release(&self, generation: u64, partitions: Vec<PartitionId>);
 
     /// Commits offsets to the brokers, for tools that watch lag; they decide nothing.
-    fn publish_offsets(&self, offsets: Vec<(PartitionId, Offset)>);
+    fn publish_offsets(&self, generation: u64, offsets: Vec<(PartitionId, Offset)>);
 
     /// Leaves the group and ends.
-    fn leave(&self);
+    fn leave(&self, generation: u64);
 }

@@ -119,7 +119,7 @@ impl GroupMember {
         if self.draining && self.consumers.is_empty() {
             self.finish_drain();
         } else {
-            self.parts.source.release(gone.into_iter().collect());
+            self.parts.source.release(self.parts.generation, gone.into_iter().collect());
         }
     }
 
@@ -163,7 +163,7 @@ impl GroupMember {
     fn finish_drain(&mut self) {
         if self.draining && self.consumers.is_empty() && !self.has_left {
             self.has_left = true;
-            self.parts.source.leave();
+            self.parts.source.leave(self.parts.generation);
         }
     }
 
@@ -185,7 +185,7 @@ impl GroupMember {
                 member.start_consumers(&partitions, &topic, &progress, ctx)
             });
             match feeds {
-                Ok(feeds) if is_answer => member.parts.source.feed(feeds),
+                Ok(feeds) if is_answer => member.parts.source.feed(member.parts.generation, feeds),
                 Ok(_) => {}
                 Err(fatal) => member.end(EndReason::Fatal(fatal)),
             }
@@ -233,7 +233,9 @@ impl GroupMember {
         {
             match event {
                 // What is given to a member about to leave goes to another; but the group waits for an answer.
-                SourceEvent::Assigned(_) if self.draining => self.parts.source.feed(Vec::new()),
+                SourceEvent::Assigned(_) if self.draining => {
+                    self.parts.source.feed(self.parts.generation, Vec::new())
+                }
                 SourceEvent::Assigned(partitions) => self.take_up(partitions, ctx),
                 SourceEvent::Revoked(partitions) => self.revoked(partitions, ctx),
                 SourceEvent::Failed(SourceError::Configuration(reason)) => {
@@ -257,7 +259,7 @@ impl GroupMember {
     fn revoked(&mut self, partitions: Vec<PartitionId>, ctx: &mut Context<Self>) {
         fault_point!("member::revoked");
         if !partitions.iter().any(|partition| self.consumers.contains_key(partition)) {
-            self.parts.source.release(partitions);
+            self.parts.source.release(self.parts.generation, partitions);
             return self.lift_limit(ctx);
         }
         // All of them together: one answer is all that the group takes.
@@ -306,6 +308,7 @@ impl Actor for GroupMember {
     fn started(&mut self, ctx: &mut Self::Context) {
         self.live(ctx);
         self.parts.source.attach(Attachment {
+            generation: self.parts.generation,
             events: ctx.address().recipient(),
             intake: Arc::clone(&self.parts.intake),
             watch: self.parts.obituary.watch("KafkaPoller"),
@@ -346,7 +349,7 @@ impl Handler<EpochCommitted> for GroupMember {
     fn handle(&mut self, committed: EpochCommitted, ctx: &mut Self::Context) {
         self.cutter.committed(committed.epoch);
         if !committed.offsets.is_empty() {
-            self.parts.source.publish_offsets(committed.offsets);
+            self.parts.source.publish_offsets(self.parts.generation, committed.offsets);
         }
         self.let_go(committed.epoch, ctx);
         self.try_cut();
@@ -373,7 +376,7 @@ impl Handler<Drain> for GroupMember {
         if let Some(opening) = self.opening.take() {
             ctx.cancel_future(opening.handle);
             if opening.is_answer {
-                self.parts.source.feed(Vec::new());
+                self.parts.source.feed(self.parts.generation, Vec::new());
             }
         }
         self.hear(ctx);

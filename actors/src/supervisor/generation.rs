@@ -85,6 +85,7 @@ impl Generation {
                 committed,
                 ended,
                 patience,
+                committing_since: None,
                 readiness,
                 metrics,
                 watch,

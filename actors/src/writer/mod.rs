@@ -12,13 +12,17 @@ use tracing::{debug, info, warn};
 pub use epoch::{Epoch, EpochAssembly, PartsExpected};
 
 use crate::backoff::Backoff;
+use crate::clock;
 use crate::faults::fault_point;
-use crate::link::{DeathWatch, Watched};
+use crate::link::{DeathWatch, HEARTBEAT, Watched};
 use crate::messages::{EndReason, EpochCommitted, EpochPart, Fatal, GenerationEnded};
 use crate::metrics::Metrics;
 use crate::readiness::{Part, Readiness};
 use crate::refuse::RefuseList;
 use crate::store::{Store, StoreError};
+
+/// A commit that takes longer is a reason not to be ready.
+const SLOW_COMMIT: Duration = Duration::from_secs(10);
 
 /// Commits epochs, one at a time.
 pub struct Writer {
@@ -34,6 +38,8 @@ pub struct Writer {
     pub ended: Recipient<GenerationEnded>,
     /// How long PostgreSQL may stay out of reach; `None` is for ever.
     pub patience: Option<Duration>,
+    /// Since when an epoch is being committed, on the monotonic clock.
+    pub committing_since: Option<Duration>,
     /// Who asks whether PostgreSQL commits.
     pub readiness: Readiness,
     /// What is counted.
@@ -53,6 +59,14 @@ impl Actor for Writer {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.live(ctx);
+        ctx.run_interval(HEARTBEAT, |writer, _| {
+            let since =
+                writer.committing_since.map(|since| clock::monotonic().saturating_sub(since));
+            if let Some(waited) = since.filter(|waited| *waited >= SLOW_COMMIT) {
+                let reason = format!("a commit is not answered for {} s", waited.as_secs());
+                writer.readiness.fails(Part::Postgres, reason);
+            }
+        });
     }
 }
 
@@ -82,9 +96,11 @@ impl Handler<EpochPart> for Writer {
         let store = Arc::clone(&self.store);
         // Epoch n+1 is cut only after n is known to be committed, so commits never overlap.
         let committing = commit(store, epoch, self.patience, self.readiness.clone());
+        self.committing_since = Some(clock::monotonic());
         ctx.spawn(committing.into_actor(self).map(move |outcome, writer, _| match outcome {
             Ok(committed) => {
                 fault_point!("writer::committed");
+                writer.committing_since = None;
                 writer.metrics.idle_claims.inc_by(claims as u64);
                 for whom in &writer.committed {
                     whom.do_send(committed.clone());
@@ -110,7 +126,10 @@ async fn commit(
     loop {
         let error = match commit_once(&*store, &epoch).await {
             Ok(ledger) => {
-                readiness.works(Part::Postgres);
+                // An epoch without anything in it asks nothing of PostgreSQL.
+                if !epoch.is_empty() {
+                    readiness.works(Part::Postgres);
+                }
                 if backoff.tries() > 0 {
                     info!(epoch = number, tries = backoff.tries(), "PostgreSQL commits again");
                 }

@@ -151,17 +151,17 @@ impl Source for MemorySource {
         async move { Ok(Offset(i64::try_from(end).unwrap())) }.boxed()
     }
 
-    fn feed(&self, feeds: Vec<Feed>) {
+    fn feed(&self, _: u64, feeds: Vec<Feed>) {
         self.order(Order::Feed(feeds));
     }
 
-    fn release(&self, partitions: Vec<PartitionId>) {
+    fn release(&self, _: u64, partitions: Vec<PartitionId>) {
         self.order(Order::Release(partitions));
     }
 
-    fn publish_offsets(&self, _: Vec<(PartitionId, Offset)>) {}
+    fn publish_offsets(&self, _: u64, _: Vec<(PartitionId, Offset)>) {}
 
-    fn leave(&self) {
+    fn leave(&self, _: u64) {
         self.order(Order::Leave);
     }
 }

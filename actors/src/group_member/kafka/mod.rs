@@ -24,7 +24,7 @@ use rdkafka_sys::RDKafkaErrorCode;
 use tracing::warn;
 
 use self::membership::Consumer;
-use self::poller::{Command, Poller};
+use self::poller::{Command, Order, Poller};
 use crate::link::Heart;
 use crate::messages::SourceEvent;
 use crate::settings::KafkaSettings;
@@ -177,20 +177,20 @@ impl Source for KafkaSource {
         })
     }
 
-    fn feed(&self, feeds: Vec<Feed>) {
-        self.command(Command::Feed(feeds));
+    fn feed(&self, generation: u64, feeds: Vec<Feed>) {
+        self.command(Command::Order(generation, Order::Feed(feeds)));
     }
 
-    fn release(&self, partitions: Vec<PartitionId>) {
-        self.command(Command::Release(partitions));
+    fn release(&self, generation: u64, partitions: Vec<PartitionId>) {
+        self.command(Command::Order(generation, Order::Release(partitions)));
     }
 
-    fn publish_offsets(&self, offsets: Vec<(PartitionId, Offset)>) {
-        self.command(Command::Publish(offsets));
+    fn publish_offsets(&self, generation: u64, offsets: Vec<(PartitionId, Offset)>) {
+        self.command(Command::Order(generation, Order::Publish(offsets)));
     }
 
-    fn leave(&self) {
-        self.command(Command::Leave);
+    fn leave(&self, generation: u64) {
+        self.command(Command::Order(generation, Order::Leave));
     }
 }
 

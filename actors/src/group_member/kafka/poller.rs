@@ -33,6 +33,12 @@ const PAUSE: Duration = Duration::from_millis(5);
 pub(super) enum Command {
     Attach(Attachment),
     Detach,
+    /// From this generation; heeded while it is attached.
+    Order(u64, Order),
+}
+
+/// What a generation orders.
+pub(super) enum Order {
     Feed(Vec<Feed>),
     Release(Vec<PartitionId>),
     Publish(Vec<(PartitionId, Offset)>),
@@ -104,7 +110,10 @@ impl Poller {
         while !self.life.has_ended() {
             self.beat();
             match self.orders.try_recv() {
-                Ok(Command::Leave) | Err(mpsc::TryRecvError::Disconnected) => return self.leave(),
+                Err(mpsc::TryRecvError::Disconnected) => return self.leave(),
+                Ok(Command::Order(generation, Order::Leave)) if self.serves(generation) => {
+                    return self.leave();
+                }
                 Ok(command) => {
                     self.obey(command);
                     continue;
@@ -119,6 +128,11 @@ impl Poller {
         }
     }
 
+    /// Whether this generation is attached.
+    fn serves(&self, generation: u64) -> bool {
+        self.generation.as_ref().is_some_and(|here| here.attachment.generation == generation)
+    }
+
     fn obey(&mut self, command: Command) {
         match command {
             Command::Attach(attachment) => {
@@ -130,10 +144,13 @@ impl Poller {
                 self.generation = Some(generation);
             }
             Command::Detach => self.detach(),
-            Command::Feed(feeds) => self.feed(feeds),
-            Command::Release(partitions) => self.release(&partitions),
-            Command::Publish(offsets) => self.publish(&offsets),
-            Command::Leave => {}
+            Command::Order(generation, order) if self.serves(generation) => match order {
+                Order::Feed(feeds) => self.feed(feeds),
+                Order::Release(partitions) => self.release(&partitions),
+                Order::Publish(offsets) => self.publish(&offsets),
+                Order::Leave => {}
+            },
+            Command::Order(generation, _) => debug!(generation, "an order of a former generation"),
         }
     }
 

@@ -33,10 +33,12 @@ pub(super) async fn release(
     partitions: &[PartitionId],
 ) -> Result<FrontierReport, StoreError> {
     let failure = |error: &Error| match error.code() {
-        Some(&SqlState::UNDEFINED_TABLE) => StoreError::Mismatch(format!(
-            "schema {:?} has no tables of hitstream; `hitstream migrate` makes them",
-            settings.schema
-        )),
+        Some(code) if [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_COLUMN].contains(code) => {
+            StoreError::Mismatch(format!(
+                "schema {:?} has no tables of this version of hitstream; `hitstream migrate` makes them",
+                settings.schema
+            ))
+        }
         _ => classify(error),
     };
     let transaction = client.transaction().await.map_err(|error| failure(&error))?;
@@ -47,7 +49,7 @@ pub(super) async fn release(
     let delay = transaction.query_opt(delay, &[]).await.map_err(|error| failure(&error))?;
     let Some(delay) = delay.map(|row| row.get::<_, i64>(0)) else {
         return Err(StoreError::Mismatch(format!(
-            "no pipeline has run in schema {:?} yet: there is nothing to release",
+            "no pipeline has run in schema {:?} yet: there is no frontier",
             settings.schema
         )));
     };
