@@ -15,8 +15,8 @@ case ${1:-} in -h | --help)
   ;;
 esac
 if (($# == 0)); then set -- --workspace; fi
-# Most tests wait for services: more at a time than there are cores.
-export RUST_TEST_THREADS=${RUST_TEST_THREADS:-4}
+# Each whole-pipeline test runs several processes beside one broker: more at a time starve each other.
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-2}
 
 log=$(mktemp)
 tests=''

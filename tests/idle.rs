@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::Bench;
 use crate::support::hit::Hit;
-use crate::support::process::{Running, wait_until};
+use crate::support::process::wait_until;
 use crate::support::traffic::committed;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -24,13 +24,6 @@ fn hit(seconds: i64) -> (Option<Vec<u8>>, Option<i64>) {
 fn finals(bench: &Bench) -> i64 {
     let query = "SELECT coalesce(sum(num_hits), 0)::bigint FROM aggregated_web_traffic";
     bench.sql().query_one(query, &[]).map_or(0, |row| row.get(0))
-}
-
-fn stop(running: Running) -> crate::support::process::Finished {
-    running.signal("TERM");
-    let ended = running.finish();
-    assert_eq!(ended.code, Some(0), "{ended}");
-    ended
 }
 
 #[test]
@@ -54,7 +47,7 @@ fn partitions_that_are_quiet_no_longer_hold_the_frontier_until_they_wake() {
     wait_until("the hit is counted", PATIENCE, || committed(&bench) == 5);
     assert_eq!(bench.count("SELECT sum(num_hits)::bigint FROM late_web_traffic"), 1);
     assert_eq!(finals(&bench), 2, "final rows never change");
-    let ended = stop(running);
+    let ended = running.stop();
     assert!(ended.logged("pipeline ended", "idle_claims").as_u64() >= Some(3), "{ended}");
     let audit = bench.clean_audit();
     assert_eq!(audit["late"], 1, "{audit}");
@@ -95,7 +88,7 @@ fn partition_that_is_held_back_is_not_idle_however_long_it_takes() {
     });
     blocking.rollback().unwrap();
     wait_until("all hits", PATIENCE, || committed(&bench) == 204);
-    stop(running);
+    running.stop();
     let audit = bench.clean_audit();
     assert_eq!(audit["late"], 0, "no hit came behind the frontier: {audit}");
     bench.assert_equals(&bench.model(300, 300));
@@ -126,7 +119,7 @@ fn open_transaction_is_no_end_and_its_markers_are_no_records() {
     });
     // Behind the two hits lies the marker of the commit.
     assert_eq!(committed(&bench), 3);
-    stop(running);
+    running.stop();
     bench.clean_audit();
 }
 
@@ -168,7 +161,7 @@ fn frontier_is_released_by_hand_and_that_is_recorded() {
         let state = bench.done(&["frontier", "--json"]).json();
         state["partitions"][1]["state"] == "holds"
     });
-    stop(running);
+    running.stop();
     let audit = bench.clean_audit();
     assert_eq!(audit["late"], 1, "{audit}");
 }

@@ -25,13 +25,6 @@ fn start(bench: &Bench) -> Running {
     bench.hitstream(&["run"]).start()
 }
 
-fn stop(running: Running) -> crate::support::process::Finished {
-    running.signal("TERM");
-    let ended = running.finish();
-    assert_eq!(ended.code, Some(0), "{ended}");
-    ended
-}
-
 /// Starts so many instances and waits until each has partitions.
 fn start_all(bench: &Bench, count: usize) -> Vec<Running> {
     let instances: Vec<Running> = (0..count).map(|_| start(bench)).collect();
@@ -62,7 +55,7 @@ fn three_instances_that_join_leave_and_die_by_chance_count_each_hit_once() {
                 killed += 1;
             }
             Some(running) => {
-                stop(running);
+                running.stop();
                 left += 1;
             }
         }
@@ -72,7 +65,7 @@ fn three_instances_that_join_leave_and_die_by_chance_count_each_hit_once() {
             Instant::now() >= pause
         });
     }
-    instances.into_iter().flatten().for_each(|running| drop(stop(running)));
+    instances.into_iter().flatten().for_each(|running| drop(running.stop()));
     eprintln!("{joined} joined, {left} left, {killed} were killed");
     assert!(joined > 3 && left > 0 && killed > 0);
     assert!(committed(&bench) > 0);
@@ -93,7 +86,7 @@ fn partitions_of_a_killed_instance_are_counted_by_the_others() {
     wait_until("its partitions move", PATIENCE, || bench.count(&left) == 0);
     eprintln!("its partitions were counted again {:?} after the kill", killed_at.elapsed());
     traffic.finish();
-    instances.into_iter().for_each(|running| drop(stop(running)));
+    instances.into_iter().for_each(|running| drop(running.stop()));
     traffic.settle(&bench);
 }
 
@@ -125,9 +118,9 @@ fn instance_that_slept_through_its_session_is_fenced_and_starts_again() {
     }
     assert!(fenced(&mut sleeper), "{}", sleeper.stderr());
     traffic.finish();
-    let ended = stop(sleeper);
+    let ended = sleeper.stop();
     assert!(ended.logged("pipeline ended", "fenced_commits").as_u64() > Some(0), "{ended}");
-    instances.into_iter().for_each(|running| drop(stop(running)));
+    instances.into_iter().for_each(|running| drop(running.stop()));
     traffic.settle(&bench);
 }
 
@@ -150,9 +143,9 @@ fn revocation_that_cannot_be_committed_in_time_is_answered_all_the_same() {
     blocking.rollback().unwrap();
     wait_until("both commit", PATIENCE, || owners(&bench) == 2);
     traffic.finish();
-    let ended = stop(first);
+    let ended = first.stop();
     assert!(ended.logged("pipeline ended", "late_revocations").as_u64() > Some(0), "{ended}");
-    stop(second);
+    second.stop();
     traffic.settle(&bench);
 }
 
@@ -175,10 +168,10 @@ fn member_that_panics_while_it_gives_partitions_back_loses_nothing() {
             let owner = format!("LIKE '%:{}'", second.id());
             bench.count(&format!("SELECT count(*) FROM partition_progress WHERE owner {owner}")) > 0
         });
-        stop(second);
+        second.stop();
     }
     traffic.finish();
-    stop(first);
+    first.stop();
     traffic.settle(&bench);
 }
 
@@ -198,7 +191,7 @@ fn instances_on_the_same_keys_never_deadlock() {
     let instances = start_all(&bench, 3);
     traffic.finish();
     let moved = bench.count("SELECT count(DISTINCT window_start) FROM aggregated_web_traffic");
-    for ended in instances.into_iter().map(stop) {
+    for ended in instances.into_iter().map(Running::stop) {
         assert!(!ended.stderr.contains("40P01"), "{ended}");
     }
     assert!(moved > 20, "{moved} windows became final meanwhile");
@@ -221,7 +214,7 @@ fn added_partitions_are_counted_from_their_start() {
     wait_until("all hits", PATIENCE, || committed(&bench) == 8);
     let from_start = "SELECT count(*) FROM partition_progress WHERE start_offset = 0";
     assert_eq!(bench.count(from_start), 4);
-    stop(running);
+    running.stop();
     bench.clean_audit();
     bench.assert_equals(&bench.model(300, 300));
 }
@@ -236,10 +229,10 @@ fn group_protocol_in_which_brokers_assign_works_as_well() {
     let mut traffic = Traffic::start(&bench, &["--rate", "3000", "--count", "45000"]);
     traffic.wait_for_records();
     let mut instances = start_all(&bench, 2);
-    stop(instances.remove(0));
+    instances.remove(0).stop();
     instances.push(start(&bench));
     traffic.finish();
-    instances.into_iter().for_each(|running| drop(stop(running)));
+    instances.into_iter().for_each(|running| drop(running.stop()));
     traffic.settle(&bench);
 }
 
@@ -260,6 +253,6 @@ fn only_instance_with_static_membership_goes_on_at_once_after_a_kill() {
     wait_until("it counts", Duration::from_secs(30), || committed(&bench) > before);
     eprintln!("counted again {:?} after its start", started.elapsed());
     traffic.finish();
-    stop(second);
+    second.stop();
     traffic.settle(&bench);
 }

@@ -10,13 +10,6 @@ use crate::support::traffic::{Traffic, committed, owners};
 
 const PATIENCE: Duration = Duration::from_secs(90);
 
-fn stop(running: Running) -> crate::support::process::Finished {
-    running.signal("TERM");
-    let ended = running.finish();
-    assert_eq!(ended.code, Some(0), "{ended}");
-    ended
-}
-
 /// Resident memory of a process, in MiB.
 fn resident_mib(running: &Running) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", running.id())).unwrap();
@@ -41,7 +34,7 @@ fn postgresql_that_stops_at_once_and_comes_back() {
         postgres.start_again();
     }
     traffic.finish();
-    let ended = stop(running);
+    let ended = running.stop();
     assert_eq!(ended.logged("pipeline ended", "generations"), 1, "no restart: {ended}");
     assert!(ended.stderr.contains("not ready") && ended.stderr.contains("\"ready\""), "{ended}");
     traffic.settle(&bench);
@@ -70,7 +63,7 @@ fn membership_is_kept_and_memory_bounded_while_postgresql_is_away() {
     postgres.start_again();
     traffic.finish();
     wait_until("all is committed", PATIENCE, || committed(&bench) == 150_000);
-    let ended = stop(running);
+    let ended = running.stop();
     assert_eq!(ended.stderr.matches("the group assigns partitions").count(), 1, "{ended}");
     assert_eq!(ended.stderr.matches("the group revokes partitions").count(), 0, "{ended}");
     assert_eq!(ended.logged("pipeline ended", "generations"), 1, "{ended}");
@@ -98,7 +91,7 @@ fn writer_whose_session_is_ended_again_and_again() {
     eprintln!("{ended} sessions were ended within a transaction");
     assert!(ended > 2, "{ended}");
     assert!(committed(&bench) > 0, "it commits all the same");
-    stop(running);
+    running.stop();
     traffic.settle(&bench);
 }
 
@@ -120,7 +113,7 @@ fn kafka_that_is_killed_and_comes_back() {
     }
     traffic.finish();
     wait_until("all is committed", PATIENCE, || committed(&bench) >= 50_000);
-    let ended = stop(running);
+    let ended = running.stop();
     assert!(ended.logged("pipeline ended", "generations").as_u64() < Some(4), "{ended}");
     traffic.settle(&bench);
 }
@@ -158,7 +151,7 @@ fn password_that_is_changed_while_running_is_retried_with_the_reason() {
     sql.batch_execute(&rotate("first")).unwrap();
     traffic.finish();
     wait_until("all is committed", PATIENCE, || committed(&bench) == 20_000);
-    stop(running);
+    running.stop();
     bench.set("POSTGRES_URL", owner_url);
     traffic.settle(&bench);
 }
@@ -209,7 +202,7 @@ fn partitions_of_an_instance_that_dies_while_postgresql_is_away_are_taken_up_whe
     postgres.start_again();
     traffic.finish();
     wait_until("all is committed", PATIENCE, || committed(&bench) == 40_000);
-    stop(stays);
+    stays.stop();
     traffic.settle(&bench);
 }
 
@@ -228,5 +221,5 @@ fn idle_pipeline_is_not_ready_as_long_as_postgresql_is_away() {
     assert_eq!(ready(&mut running), 1, "it did not answer since: {}", running.stderr());
     postgres.start_again();
     wait_until("it is ready again", PATIENCE, || ready(&mut running) == 2);
-    stop(running);
+    running.stop();
 }

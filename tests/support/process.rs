@@ -136,6 +136,14 @@ impl Running {
         assert!(sent.unwrap().success(), "SIG{name} could not be sent");
     }
 
+    /// Stops it by SIGTERM, which must end well.
+    pub(crate) fn stop(self) -> Finished {
+        self.signal("TERM");
+        let ended = self.finish();
+        assert_eq!(ended.code, Some(0), "{ended}");
+        ended
+    }
+
     /// Its number.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()

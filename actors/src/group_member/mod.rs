@@ -268,9 +268,7 @@ impl GroupMember {
         self.cutter.ask();
         self.try_cut();
     }
-}
 
-impl GroupMember {
     /// Ends the generation unless what was taken back is let go in time.
     fn limit_revocation(&mut self, ctx: &mut Context<Self>) {
         let limit = self.parts.settings.kafka.revocation_limit();
