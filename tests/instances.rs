@@ -2,37 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::hit::Hit;
+use crate::support::group::{bench, owned, start, start_all};
 use crate::support::process::{Running, wait_until};
 use crate::support::random::Random;
-use crate::support::traffic::{Traffic, committed, owners};
+use crate::support::traffic::{Traffic, committed};
 use crate::support::{Bench, kafka};
 
 const PATIENCE: Duration = Duration::from_secs(90);
-
-/// A bench whose instances commit often. Their session is the shortest that ordinary brokers allow: on a machine as busy
-/// as that of a test, a shorter one would end by itself.
-fn bench(name: &str, partitions: i32) -> Option<Bench> {
-    let bench = Bench::new(name)?
-        .with("HITSTREAM_FLUSH__INTERVAL", "100ms")
-        .with("HITSTREAM_KAFKA__PROPERTIES__SESSION_TIMEOUT_MS", "6000")
-        .with("HITSTREAM_KAFKA__PROPERTIES__HEARTBEAT_INTERVAL_MS", "500");
-    kafka::create(&bench.kafka_url, &bench.topic, partitions);
-    Some(bench)
-}
-
-fn start(bench: &Bench) -> Running {
-    bench.hitstream(&["run"]).start()
-}
-
-/// Starts so many instances and waits until each has partitions.
-fn start_all(bench: &Bench, count: usize) -> Vec<Running> {
-    let instances: Vec<Running> = (0..count).map(|_| start(bench)).collect();
-    wait_until("every instance commits", PATIENCE, || {
-        owners(bench) == i64::try_from(count).unwrap()
-    });
-    instances
-}
 
 #[test]
 fn three_instances_that_join_leave_and_die_by_chance_count_each_hit_once() {
@@ -75,14 +51,14 @@ fn three_instances_that_join_leave_and_die_by_chance_count_each_hit_once() {
 #[test]
 fn partitions_of_a_killed_instance_are_counted_by_the_others() {
     let Some(bench) = bench("one_killed", 6) else { return };
-    let mut traffic = Traffic::start(&bench, &["--rate", "3000", "--count", "60000"]);
+    let mut traffic = Traffic::start(&bench, &["--rate", "3000"]);
     traffic.wait_for_records();
     let mut instances = start_all(&bench, 3);
     let dead = instances.remove(1);
-    let owner = format!(":{}", dead.id());
+    let left =
+        format!("SELECT count(*) FROM partition_progress WHERE owner LIKE '%:{}'", dead.id());
     dead.kill();
     let killed_at = Instant::now();
-    let left = format!("SELECT count(*) FROM partition_progress WHERE owner LIKE '%{owner}'");
     wait_until("its partitions move", PATIENCE, || bench.count(&left) == 0);
     eprintln!("its partitions were counted again {:?} after the kill", killed_at.elapsed());
     traffic.finish();
@@ -94,23 +70,21 @@ fn partitions_of_a_killed_instance_are_counted_by_the_others() {
 fn instance_that_slept_through_its_session_is_fenced_and_starts_again() {
     const NAPS: usize = 4;
     let Some(bench) = bench("asleep", 4) else { return };
-    let mut traffic = Traffic::start(&bench, &["--rate", "2000", "--count", "100000"]);
+    let mut traffic = Traffic::start(&bench, &["--rate", "2000"]);
     traffic.wait_for_records();
     let mut instances = start_all(&bench, 2);
     let mut sleeper = instances.remove(0);
-    let owner = format!(":{}", sleeper.id());
-    let its = format!("SELECT count(*) FROM partition_progress WHERE owner LIKE '%{owner}'");
     let fenced = |sleeper: &mut Running| sleeper.stderr().contains("moved on by another owner");
     // A nap that finds it with nothing read and not committed needs no fence.
     for _ in 0..NAPS {
-        wait_until("it has partitions", PATIENCE, || bench.count(&its) > 0);
+        wait_until("it has partitions", PATIENCE, || owned(&bench, &sleeper) > 0);
         sleeper.signal("STOP");
-        wait_until("its partitions move", PATIENCE, || bench.count(&its) == 0);
+        wait_until("its partitions move", PATIENCE, || owned(&bench, &sleeper) == 0);
         let generations = sleeper.stderr().matches("pipeline started").count();
         sleeper.signal("CONT");
         wait_until("it starts again, or has partitions again", PATIENCE, || {
             let said = sleeper.stderr();
-            said.matches("pipeline started").count() > generations || bench.count(&its) > 0
+            said.matches("pipeline started").count() > generations || owned(&bench, &sleeper) > 0
         });
         if fenced(&mut sleeper) {
             break;
@@ -125,53 +99,24 @@ fn instance_that_slept_through_its_session_is_fenced_and_starts_again() {
 }
 
 #[test]
-fn revocation_that_cannot_be_committed_in_time_is_answered_all_the_same() {
-    let Some(bench) = bench("late_revoke", 4) else { return };
-    let mut traffic = Traffic::start(&bench, &["--rate", "2000", "--count", "30000"]);
+fn instance_that_slept_through_its_session_comes_back_also_where_brokers_assign() {
+    let Some(bench) = Bench::new("asleep_848") else { return };
+    let bench = bench
+        .with("HITSTREAM_FLUSH__INTERVAL", "100ms")
+        .with("HITSTREAM_KAFKA__PROPERTIES__GROUP_PROTOCOL", "consumer");
+    kafka::create(&bench.kafka_url, &bench.topic, 4);
+    let mut traffic = Traffic::start(&bench, &["--rate", "1000"]);
     traffic.wait_for_records();
-    let mut first = start_all(&bench, 1).remove(0);
-    let mut sql = bench.sql();
-    let mut blocking = sql.transaction().unwrap();
-    blocking.batch_execute("LOCK TABLE open_web_traffic IN ACCESS EXCLUSIVE MODE").unwrap();
-    let mut second = start(&bench);
-    wait_until("the first gives up", PATIENCE, || {
-        first.stderr().contains("partitions taken back are not committed in time")
-    });
-    wait_until("the second is given some", PATIENCE, || {
-        second.stderr().contains("the group assigns partitions")
-    });
-    blocking.rollback().unwrap();
-    wait_until("both commit", PATIENCE, || owners(&bench) == 2);
+    let mut instances = start_all(&bench, 2);
+    let sleeper = instances.remove(0);
+    sleeper.signal("STOP");
+    // The brokers' session, 45 s unless they are told otherwise.
+    wait_until("its partitions move", PATIENCE, || owned(&bench, &sleeper) == 0);
+    sleeper.signal("CONT");
+    wait_until("it has partitions again", PATIENCE, || owned(&bench, &sleeper) > 0);
     traffic.finish();
-    let ended = first.stop();
-    assert!(ended.logged("pipeline ended", "late_revocations").as_u64() > Some(0), "{ended}");
-    second.stop();
-    traffic.settle(&bench);
-}
-
-#[test]
-fn member_that_panics_while_it_gives_partitions_back_loses_nothing() {
-    let Some(bench) = bench("panic_revoked", 4) else { return };
-    let mut traffic = Traffic::start(&bench, &["--rate", "2000", "--count", "50000"]);
-    traffic.wait_for_records();
-    let faults = "member::revoked=1*panic->off;member::let_go=1*panic->off";
-    let mut first = bench.hitstream(&["run"]).env("FAILPOINTS", faults).start();
-    wait_until("it commits", PATIENCE, || owners(&bench) == 1);
-    for point in ["member::revoked", "member::let_go"] {
-        let said = format!("failpoint {point} panic");
-        let all =
-            format!("SELECT count(*) FROM partition_progress WHERE owner LIKE '%:{}'", first.id());
-        wait_until("the first has all", PATIENCE, || bench.count(&all) == 4);
-        let second = start(&bench);
-        wait_until(point, PATIENCE, || first.stderr().contains(&said));
-        wait_until("the second commits", PATIENCE, || {
-            let owner = format!("LIKE '%:{}'", second.id());
-            bench.count(&format!("SELECT count(*) FROM partition_progress WHERE owner {owner}")) > 0
-        });
-        second.stop();
-    }
-    traffic.finish();
-    first.stop();
+    sleeper.stop();
+    instances.into_iter().for_each(|running| drop(running.stop()));
     traffic.settle(&bench);
 }
 
@@ -196,63 +141,5 @@ fn instances_on_the_same_keys_never_deadlock() {
     }
     assert!(moved > 20, "{moved} windows became final meanwhile");
     assert_eq!(bench.count(deadlocks), before);
-    traffic.settle(&bench);
-}
-
-#[test]
-fn added_partitions_are_counted_from_their_start() {
-    let Some(bench) = bench("added", 2) else { return };
-    let bench =
-        bench.with("HITSTREAM_KAFKA__PROPERTIES__TOPIC_METADATA_REFRESH_INTERVAL_MS", "300");
-    let hits = |seconds: i64| [Hit::at(seconds).host("h").record(), Hit::at(seconds).record()];
-    bench.send(0, &hits(0));
-    let running = start(&bench);
-    wait_until("the first hits", PATIENCE, || committed(&bench) == 2);
-    kafka::add_partitions(&bench.kafka_url, &bench.topic, 4);
-    // Before the group knows of them: their first records must not be missed.
-    (1..4).for_each(|partition| bench.send(partition, &hits(i64::from(partition))));
-    wait_until("all hits", PATIENCE, || committed(&bench) == 8);
-    let from_start = "SELECT count(*) FROM partition_progress WHERE start_offset = 0";
-    assert_eq!(bench.count(from_start), 4);
-    running.stop();
-    bench.clean_audit();
-    bench.assert_equals(&bench.model(300, 300));
-}
-
-#[test]
-fn group_protocol_in_which_brokers_assign_works_as_well() {
-    let Some(bench) = Bench::new("kip848") else { return };
-    let bench = bench
-        .with("HITSTREAM_FLUSH__INTERVAL", "100ms")
-        .with("HITSTREAM_KAFKA__PROPERTIES__GROUP_PROTOCOL", "consumer");
-    kafka::create(&bench.kafka_url, &bench.topic, 6);
-    let mut traffic = Traffic::start(&bench, &["--rate", "3000", "--count", "45000"]);
-    traffic.wait_for_records();
-    let mut instances = start_all(&bench, 2);
-    instances.remove(0).stop();
-    instances.push(start(&bench));
-    traffic.finish();
-    instances.into_iter().for_each(|running| drop(running.stop()));
-    traffic.settle(&bench);
-}
-
-#[test]
-fn only_instance_with_static_membership_goes_on_at_once_after_a_kill() {
-    let Some(bench) = bench("static", 4) else { return };
-    let bench = bench
-        .with("HITSTREAM_KAFKA__PROPERTIES__GROUP_INSTANCE_ID", "one")
-        .with("HITSTREAM_KAFKA__PROPERTIES__SESSION_TIMEOUT_MS", "45000");
-    let mut traffic = Traffic::start(&bench, &["--rate", "3000", "--count", "30000"]);
-    traffic.wait_for_records();
-    let first = start_all(&bench, 1).remove(0);
-    first.kill();
-    let before = committed(&bench);
-    let started = Instant::now();
-    let second = start(&bench);
-    // Far below the session timeout, which a dynamic member would have to wait for.
-    wait_until("it counts", Duration::from_secs(30), || committed(&bench) > before);
-    eprintln!("counted again {:?} after its start", started.elapsed());
-    traffic.finish();
-    second.stop();
     traffic.settle(&bench);
 }

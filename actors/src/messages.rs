@@ -116,6 +116,11 @@ pub enum Part {
     Hits(SortedHits),
 }
 
+/// The id of the topic that all epochs of the generation are of. `GroupMember` → `Writer`, before any part.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct TopicOpened(pub String);
+
 /// How one partition moved on in an epoch.
 #[derive(Clone, Debug)]
 pub struct PartitionPart {
@@ -197,6 +202,10 @@ pub enum EndReason {
     Fenced(String),
     /// Partitions were taken back, and what was read of them could not be committed in time.
     RevokedUncommitted,
+    /// The topic is not the one that was opened; what was read may be of either.
+    TopicRecreated,
+    /// The source ended, and why; another takes its place.
+    SourceFailed(String),
     /// PostgreSQL refused rows; their records go on the refuse list.
     Refused(RefuseList),
     /// Every partition reached the end seen at start.

@@ -50,11 +50,22 @@ pub struct TopicDescription {
 }
 
 impl TopicDescription {
-    /// Whether this may be the topic that had this id. Brokers before 2.8 have no topic ids: zeros are no evidence.
-    pub fn may_have_id(&self, id: &str) -> bool {
-        let unknown = |id: &str| id.bytes().all(|byte| byte == b'0');
-        self.topic_id == id || unknown(&self.topic_id) || unknown(id)
+    /// The first of these partitions that is not in it.
+    pub fn lacks(&self, partitions: &[PartitionId]) -> Option<PartitionId> {
+        let known = |wanted: &PartitionId| self.partitions.iter().any(|at| at.partition == *wanted);
+        partitions.iter().copied().find(|partition| !known(partition))
     }
+
+    /// Whether this may be the topic that had this id.
+    pub fn may_have_id(&self, id: &str) -> bool {
+        may_be_same_topic(&self.topic_id, id)
+    }
+}
+
+/// Whether two topic ids may be one topic's. Brokers before 2.8 have no topic ids: zeros are no evidence.
+pub fn may_be_same_topic(one: &str, other: &str) -> bool {
+    let unknown = |id: &str| id.bytes().all(|byte| byte == b'0');
+    one == other || unknown(one) || unknown(other)
 }
 
 /// The records that a broker has of one partition.
@@ -125,6 +136,9 @@ pub trait Source: Send + Sync {
         &self,
         timeout: Duration,
     ) -> BoxFuture<'static, Result<TopicDescription, SourceError>>;
+
+    /// Asks the brokers for the id of the topic as it is now; for a short time.
+    fn topic_id(&self) -> BoxFuture<'static, Result<String, SourceError>>;
 
     /// Asks the broker where a partition ends now.
     fn end_of(&self, partition: PartitionId) -> BoxFuture<'static, Result<Offset, SourceError>>;

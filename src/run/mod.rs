@@ -29,6 +29,9 @@ use summary::{Observer, Summary, Tally};
 /// How long `run --until-end` bears with a service that is out of reach.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long leaving the group may take at the end, where that was not part of it.
+const LEAVE_LIMIT: Duration = Duration::from_secs(2);
+
 /// Runs until told to stop, or until all that the topic held at the start is committed.
 ///
 /// # Errors
@@ -63,7 +66,7 @@ async fn pipeline(config: &Config, args: &RunArgs, tally: Tally) -> Result<Stopp
         prepared = prepare(config, args.until_end) => prepared,
         () = signals.next() => return Ok(Stopped::BySignal),
     };
-    let blueprint = prepared?;
+    let (blueprint, source) = prepared?;
     let observer = Observer::new(tally, args.until_end).start();
     let blueprint = Blueprint { observers: vec![observer.recipient()], ..blueprint };
     let metrics = blueprint.metrics.clone();
@@ -81,6 +84,7 @@ async fn pipeline(config: &Config, args: &RunArgs, tally: Tally) -> Result<Stopp
                     idle_claims = metrics.idle_claims.get(),
                     "pipeline ended"
                 );
+                source.close(LEAVE_LIMIT).await;
                 let outcome = outcome.map_err(|_| anyhow::anyhow!("the supervisor ended without a word"))?;
                 return outcome.map(|()| stopped).map_err(failure);
             }
@@ -98,7 +102,10 @@ async fn pipeline(config: &Config, args: &RunArgs, tally: Tally) -> Result<Stopp
 }
 
 /// Brings the tables up, checks that the topic is there, and joins the group.
-async fn prepare(config: &Config, until_end: bool) -> Result<Blueprint, CliError> {
+async fn prepare(
+    config: &Config,
+    until_end: bool,
+) -> Result<(Blueprint, Arc<KafkaSource>), CliError> {
     let patience = until_end.then_some(PATIENCE);
     let settings = wiring::settings(config, until_end, patience)?;
     let postgres = wiring::postgres(config);
@@ -111,15 +118,17 @@ async fn prepare(config: &Config, until_end: bool) -> Result<Blueprint, CliError
     }
     let source = KafkaSource::join(settings.kafka.clone(), settings.stall_timeout)
         .map_err(|error| topic::failure(config, error))?;
+    let source = Arc::new(source);
     let store = PostgresStore::new(postgres, wiring::pipeline(config)?);
-    Ok(Blueprint {
+    let blueprint = Blueprint {
         settings,
-        source: Arc::new(source),
+        source: source.clone(),
         store: Arc::new(store),
         observers: Vec::new(),
         readiness: Readiness::default(),
         metrics: Metrics::new(),
-    })
+    };
+    Ok((blueprint, source))
 }
 
 /// Brings the tables up, trying again for `limit`, or for ever without one, while PostgreSQL is away.

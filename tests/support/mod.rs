@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod expected;
+pub(crate) mod group;
 pub(crate) mod hit;
 pub(crate) mod kafka;
 pub(crate) mod model;

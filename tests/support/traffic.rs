@@ -9,11 +9,14 @@ use super::{Bench, expected};
 /// Traffic under way, and what must come out of it.
 pub(crate) struct Traffic {
     running: Option<Running>,
+    /// Whether it goes on until it is told to stop.
+    is_endless: bool,
     folder: Folder,
 }
 
 impl Traffic {
-    /// Starts `generate`; `more` says how much and how fast, and what is to be otherwise.
+    /// Starts `generate`; `more` says how fast, how much (without `--count` it goes on until
+    /// `finish`), and what is to be otherwise.
     pub(crate) fn start(bench: &Bench, more: &[&str]) -> Self {
         let folder = Folder::new();
         let file = folder.path("expected.json");
@@ -28,7 +31,7 @@ impl Traffic {
         let usual = usual.iter().filter(|[option, _]| !more.contains(option)).flatten();
         let arguments: Vec<&str> = ["generate"].iter().chain(usual).chain(more).copied().collect();
         let running = bench.hitstream(&arguments).start();
-        Self { running: Some(running), folder }
+        Self { running: Some(running), is_endless: !more.contains(&"--count"), folder }
     }
 
     /// The same, waiting until all is sent.
@@ -51,10 +54,10 @@ impl Traffic {
         self.running.as_mut().is_some_and(Running::is_running)
     }
 
-    /// Waits until all is sent.
+    /// Waits until all is sent; what is endless is told to stop.
     pub(crate) fn finish(&mut self) {
         if let Some(running) = self.running.take() {
-            let finished = running.finish();
+            let finished = if self.is_endless { running.stop() } else { running.finish() };
             assert_eq!(finished.code, Some(0), "{finished}");
         }
     }

@@ -2,6 +2,7 @@
 
 mod cutter;
 pub mod kafka;
+mod lookout;
 mod opening;
 mod parts;
 
@@ -9,22 +10,21 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{
-    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, WrapFuture,
-};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, WrapFuture};
 use hitstream_domain::progress::PartitionId;
 use tracing::{info, warn};
 
 pub use cutter::Cutter;
 pub use parts::{EndOffsets, MemberParts};
 
-use crate::backoff::Backoff;
+use self::lookout::Lookout;
+
 use crate::consumer::PartitionConsumer;
 use crate::faults::fault_point;
 use crate::link::{DeathWatch, Link, Watched};
 use crate::messages::{
     Cut, CutEpoch, Drain, EndReason, EpochCommitted, Fatal, GenerationEnded, ReadUntil,
-    RecordBatch, SourceEvent, StopReached,
+    RecordBatch, SourceEvent, StopReached, TopicOpened,
 };
 use crate::readiness::Part;
 use crate::source::{Attachment, Feed, SourceError, TopicDescription};
@@ -32,8 +32,6 @@ use crate::store::TopicProgress;
 
 /// How often limits and the interval are looked at.
 const TICK: Duration = Duration::from_millis(5);
-/// How often to find out whether brokers answer, where patience with them is limited.
-const LOOK_AT_BROKERS: Duration = Duration::from_secs(5);
 /// How long one question to the brokers may take.
 const ASK_BROKERS: Duration = Duration::from_secs(10);
 
@@ -50,13 +48,20 @@ pub struct GroupMember {
     letting_go: Option<(u64, BTreeSet<PartitionId>)>,
     /// When to give up committing before partitions are let go.
     revocation_limit: Option<SpawnHandle>,
-    /// Whether brokers that were away are asked again and again.
-    looks_for_brokers: bool,
+    lookout: Lookout,
+    /// The topic whose progress is moved on, once it was opened.
+    topic: Option<OpenTopic>,
     opening: Option<Opening>,
     /// What the source said while the topic was being opened: a revocation must find the consumers it is about.
     unheard: VecDeque<SourceEvent>,
     draining: bool,
     has_left: bool,
+}
+
+/// One topic for the whole generation.
+struct OpenTopic {
+    id: String,
+    incarnation: i32,
 }
 
 /// The topic is being opened, for these partitions or for none in particular.
@@ -69,6 +74,8 @@ impl GroupMember {
     /// A member that attaches to the source when it starts.
     pub fn new(parts: MemberParts) -> Self {
         Self {
+            lookout: Lookout::new(parts.settings.patience),
+            topic: None,
             parts,
             cutter: Cutter::default(),
             since_cut: Duration::ZERO,
@@ -76,7 +83,6 @@ impl GroupMember {
             leaving: BTreeSet::new(),
             letting_go: None,
             revocation_limit: None,
-            looks_for_brokers: false,
             opening: None,
             unheard: VecDeque::new(),
             draining: false,
@@ -123,43 +129,6 @@ impl GroupMember {
         }
     }
 
-    /// Ends when the brokers do not answer for longer than `patience`: the client itself would wait for ever.
-    fn watch_brokers(&self, patience: Duration, ctx: &mut Context<Self>) {
-        let source = Arc::clone(&self.parts.source);
-        let watching = async move {
-            let mut backoff =
-                Backoff::new(LOOK_AT_BROKERS, LOOK_AT_BROKERS).with_patience(Some(patience));
-            loop {
-                tokio::time::sleep(LOOK_AT_BROKERS).await;
-                match source.describe(ASK_BROKERS).await {
-                    Ok(_) => backoff.reset(),
-                    Err(error) if backoff.is_exhausted() => return error,
-                    Err(_) => drop(backoff.next_wait()),
-                }
-            }
-        };
-        ctx.spawn(watching.into_actor(self).map(|error, member, _| {
-            member.end(EndReason::Fatal(Fatal::OutOfReach(format!("Kafka: {error}"))));
-        }));
-    }
-
-    /// Asks brokers that are away until they answer, to know when they are back.
-    fn look_for_brokers(&mut self, ctx: &mut Context<Self>) {
-        if std::mem::replace(&mut self.looks_for_brokers, true) {
-            return;
-        }
-        let source = Arc::clone(&self.parts.source);
-        let looking = async move {
-            while source.describe(ASK_BROKERS).await.is_err() {
-                tokio::time::sleep(LOOK_AT_BROKERS).await;
-            }
-        };
-        ctx.spawn(looking.into_actor(self).map(|(), member, _| {
-            member.looks_for_brokers = false;
-            member.parts.readiness.works(Part::Kafka);
-        }));
-    }
-
     fn finish_drain(&mut self) {
         if self.draining && self.consumers.is_empty() && !self.has_left {
             self.has_left = true;
@@ -175,23 +144,36 @@ impl GroupMember {
         let opening = opening::open(
             Arc::clone(&parts.source),
             Arc::clone(&parts.store),
+            partitions.clone(),
             parts.readiness.clone(),
             parts.settings.patience,
         );
         let handle = ctx.spawn(opening.into_actor(self).map(move |opened, member, ctx| {
             member.opening = None;
             fault_point!("member::opened");
-            let feeds = opened.and_then(|(topic, progress)| {
+            let feeds = opened.map_err(EndReason::Fatal).and_then(|(topic, progress)| {
                 member.start_consumers(&partitions, &topic, &progress, ctx)
             });
             match feeds {
                 Ok(feeds) if is_answer => member.parts.source.feed(member.parts.generation, feeds),
                 Ok(_) => {}
-                Err(fatal) => member.end(EndReason::Fatal(fatal)),
+                Err(reason) => member.end(reason),
             }
             member.hear(ctx);
         }));
         self.opening = Some(Opening { handle, is_answer });
+    }
+
+    /// All that a generation reads is of one topic: parts of two would be committed as one.
+    fn bind(&mut self, topic: &TopicDescription, incarnation: i32) -> Result<(), EndReason> {
+        let id = topic.topic_id.clone();
+        match &self.topic {
+            None => self.parts.writer.send(TopicOpened(id.clone())),
+            Some(open) if open.incarnation != incarnation => return Err(EndReason::TopicRecreated),
+            Some(_) => return Ok(()),
+        }
+        self.topic = Some(OpenTopic { id, incarnation });
+        Ok(())
     }
 
     fn start_consumers(
@@ -200,7 +182,8 @@ impl GroupMember {
         topic: &TopicDescription,
         progress: &TopicProgress,
         ctx: &Context<Self>,
-    ) -> Result<Vec<Feed>, Fatal> {
+    ) -> Result<Vec<Feed>, EndReason> {
+        self.bind(topic, progress.incarnation)?;
         if self.parts.settings.until_end {
             let ends = self.parts.ends.get_or_init(|| {
                 Arc::new(topic.partitions.iter().map(|at| (at.partition, at.high)).collect())
@@ -213,9 +196,10 @@ impl GroupMember {
         for &partition in partitions {
             let range = topic.partitions.iter().find(|range| range.partition == partition);
             let (Some(range), Some(progress)) = (range, progress.partitions.get(&partition)) else {
-                continue; // deleted since
+                continue; // the topic was opened with all of them
             };
-            let from = opening::first_offset(range, progress, on_data_loss)?;
+            let from =
+                opening::first_offset(range, progress, on_data_loss).map_err(EndReason::Fatal)?;
             let epoch = self.cutter.accumulating();
             let at_stop = ctx.address().recipient();
             let consumer = self.parts.start_consumer(progress, incarnation, from, epoch, at_stop);
@@ -242,13 +226,11 @@ impl GroupMember {
                     self.end(EndReason::Fatal(Fatal::Mismatch(reason)));
                 }
                 SourceEvent::Failed(error) => {
-                    warn!(%error, "the source failed");
-                    ctx.stop(); // reported as this actor's death: a new generation starts
+                    self.end(EndReason::SourceFailed(error.to_string()));
                 }
                 SourceEvent::Joined => self.parts.readiness.works(Part::Kafka),
                 SourceEvent::BrokersAway(reason) => {
-                    self.parts.readiness.fails(Part::Kafka, reason);
-                    self.look_for_brokers(ctx);
+                    self.worry(reason);
                 }
                 SourceEvent::Left => self.end(EndReason::Drained),
             }
@@ -322,9 +304,7 @@ impl Actor for GroupMember {
         });
         // Also a member that is never given a partition sees what does not fit, and the ends to reach.
         self.take_up(Vec::new(), ctx);
-        if let Some(patience) = self.parts.settings.patience {
-            self.watch_brokers(patience, ctx);
-        }
+        self.look_out(ctx);
     }
 }
 

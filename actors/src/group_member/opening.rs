@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hitstream_domain::progress::{Offset, PartitionProgress};
+use futures::TryFutureExt;
+use hitstream_domain::progress::{Offset, PartitionId, PartitionProgress};
 use tracing::warn;
 
 use super::ASK_BROKERS;
@@ -14,32 +15,36 @@ use crate::settings::OnDataLoss;
 use crate::source::{PartitionRange, Source, SourceError, TopicDescription};
 use crate::store::{Store, StoreError, TopicProgress};
 
-/// Describes the topic and puts rows first, trying for as long as it takes.
+/// Describes the topic, with the wanted partitions in it, and puts rows first, trying for as long as it takes.
 pub(super) async fn open(
     source: Arc<dyn Source>,
     store: Arc<dyn Store>,
+    wanted: Vec<PartitionId>,
     readiness: Readiness,
     patience: Option<Duration>,
 ) -> Result<(TopicDescription, TopicProgress), Fatal> {
     let mut backoff =
         Backoff::new(Duration::from_millis(200), Duration::from_secs(5)).with_patience(patience);
     loop {
-        let reason = match source.describe(ASK_BROKERS).await {
-            Ok(topic) => match store.open_topic(&topic).await {
-                Ok(progress) => {
-                    readiness.works(Part::Postgres);
-                    return Ok((topic, progress));
-                }
-                Err(StoreError::Mismatch(reason)) => return Err(Fatal::Mismatch(reason)),
-                Err(error) => {
-                    readiness.fails(Part::Postgres, error.to_string());
-                    format!("PostgreSQL: {error}")
-                }
-            },
-            Err(SourceError::Configuration(reason)) => return Err(Fatal::Mismatch(reason)),
-            Err(error) => {
+        let reason = match try_open(&*source, &*store, &wanted).await {
+            Ok(opened) => {
+                readiness.works(Part::Postgres);
+                return Ok(opened);
+            }
+            Err(
+                Closed::Source(SourceError::Configuration(reason))
+                | Closed::Store(StoreError::Mismatch(reason)),
+            ) => return Err(Fatal::Mismatch(reason)),
+            Err(Closed::Store(error)) => {
+                readiness.fails(Part::Postgres, error.to_string());
+                format!("PostgreSQL: {error}")
+            }
+            Err(Closed::Source(error)) => {
                 readiness.fails(Part::Kafka, error.to_string());
                 format!("Kafka: {error}")
+            }
+            Err(Closed::Unknown(partition)) => {
+                format!("Kafka: partition {partition} is assigned, but the brokers do not show it")
             }
         };
         if backoff.is_exhausted() {
@@ -49,6 +54,34 @@ pub(super) async fn open(
         warn!(%reason, retry_in = ?wait, "the topic cannot be opened; trying again");
         tokio::time::sleep(wait).await;
     }
+}
+
+/// Why the topic could not be opened.
+enum Closed {
+    Source(SourceError),
+    Store(StoreError),
+    /// A broker may not know yet of a partition that was just added.
+    Unknown(PartitionId),
+}
+
+async fn try_open(
+    source: &dyn Source,
+    store: &dyn Store,
+    wanted: &[PartitionId],
+) -> Result<(TopicDescription, TopicProgress), Closed> {
+    let describe = || source.describe(ASK_BROKERS).map_err(Closed::Source);
+    let topic = describe().await?;
+    if let Some(unknown) = topic.lacks(wanted) {
+        return Err(Closed::Unknown(unknown));
+    }
+    let progress = store.open_topic(&topic).await.map_err(Closed::Store)?;
+    // Another instance may have read on meanwhile, past the ends as they were.
+    let is_behind = |range: &PartitionRange| {
+        progress.partitions.get(&range.partition).is_some_and(|at| at.next_offset > range.high)
+    };
+    let is_old = topic.partitions.iter().any(is_behind);
+    let topic = if is_old { describe().await? } else { topic };
+    Ok((topic, progress))
 }
 
 /// Where to read on, or why that cannot be.

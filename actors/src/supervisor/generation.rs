@@ -74,13 +74,15 @@ impl Generation {
             enrichers: settings.pools.enrichers,
         };
         let writer = {
-            let (store, ended, watch) =
-                (Arc::clone(store), ended.clone(), obituary.watch("Writer"));
+            let (store, source) = (Arc::clone(store), Arc::clone(source));
+            let (ended, watch) = (ended.clone(), obituary.watch("Writer"));
             let (committed, patience) = (observers.clone(), settings.patience);
             let (readiness, metrics) = (readiness.clone(), metrics.clone());
             Writer::start_in_arbiter(&control.handle(), move |_| Writer {
                 generation: number,
                 store,
+                source,
+                topic_id: None,
                 assembly: EpochAssembly::new(expected),
                 committed,
                 ended,

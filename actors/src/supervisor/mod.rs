@@ -205,6 +205,18 @@ impl Handler<GenerationEnded> for PipelineSupervisor {
                 self.blueprint.metrics.late_revocations.inc();
                 self.respawn_later(ctx);
             }
+            EndReason::TopicRecreated => {
+                warn!(
+                    "the topic was deleted and created again; what was read since the last commit is thrown away"
+                );
+                self.respawn_later(ctx);
+            }
+            EndReason::SourceFailed(reason) => {
+                warn!(reason, "the Kafka client cannot go on");
+                self.crashes.add(clock::monotonic(), format!("Kafka client: {reason}"));
+                self.look_at_crashes();
+                self.respawn_later(ctx);
+            }
             EndReason::Refused(refused) => {
                 warn!(
                     keys = refused.keys.len(),

@@ -15,10 +15,11 @@ use crate::backoff::Backoff;
 use crate::clock;
 use crate::faults::fault_point;
 use crate::link::{DeathWatch, HEARTBEAT, Watched};
-use crate::messages::{EndReason, EpochCommitted, EpochPart, Fatal, GenerationEnded};
+use crate::messages::{EndReason, EpochCommitted, EpochPart, Fatal, GenerationEnded, TopicOpened};
 use crate::metrics::Metrics;
 use crate::readiness::{Part, Readiness};
 use crate::refuse::RefuseList;
+use crate::source::{Source, may_be_same_topic};
 use crate::store::{Store, StoreError};
 
 /// A commit that takes longer is a reason not to be ready.
@@ -30,6 +31,10 @@ pub struct Writer {
     pub generation: u64,
     /// Where epochs go.
     pub store: Arc<dyn Store>,
+    /// Who knows what the topic is like now.
+    pub source: Arc<dyn Source>,
+    /// The topic that epochs are of, once it is known.
+    pub topic_id: Option<String>,
     /// The epoch whose parts are arriving.
     pub assembly: EpochAssembly,
     /// Who wants to know of commits; told in this order.
@@ -83,6 +88,14 @@ impl Handler<TellCommits> for Writer {
     }
 }
 
+impl Handler<TopicOpened> for Writer {
+    type Result = ();
+
+    fn handle(&mut self, TopicOpened(id): TopicOpened, _: &mut Self::Context) {
+        self.topic_id = Some(id);
+    }
+}
+
 impl Handler<EpochPart> for Writer {
     type Result = ();
 
@@ -93,9 +106,16 @@ impl Handler<EpochPart> for Writer {
             self.watch.working_on(first.range());
         }
         let claims = epoch.partitions.iter().filter(|part| part.claim.is_some()).count();
-        let store = Arc::clone(&self.store);
+        let (store, source) = (Arc::clone(&self.store), Arc::clone(&self.source));
+        let (topic_id, patience) = (self.topic_id.clone(), self.patience);
+        let readiness = self.readiness.clone();
         // Epoch n+1 is cut only after n is known to be committed, so commits never overlap.
-        let committing = commit(store, epoch, self.patience, self.readiness.clone());
+        let committing = async move {
+            if !epoch.is_empty() && is_of_another_topic(&*source, topic_id).await {
+                return Err(EndReason::TopicRecreated);
+            }
+            commit(store, epoch, patience, readiness).await
+        };
         self.committing_since = Some(clock::monotonic());
         ctx.spawn(committing.into_actor(self).map(move |outcome, writer, _| match outcome {
             Ok(committed) => {
@@ -110,6 +130,17 @@ impl Handler<EpochPart> for Writer {
                 writer.ended.do_send(GenerationEnded { generation: writer.generation, reason })
             }
         }));
+    }
+}
+
+/// Whether the topic was recreated while an epoch was read. Ids never come back: one that is the same after the last
+/// record was taken is that of every record before. No answer is no evidence: brokers that are away, or that have no
+/// such topic any more, must not keep what was read from being committed.
+async fn is_of_another_topic(source: &dyn Source, topic_id: Option<String>) -> bool {
+    let Some(opened) = topic_id else { return false };
+    match source.topic_id().await {
+        Ok(now) => !may_be_same_topic(&opened, &now),
+        Err(_) => false,
     }
 }
 

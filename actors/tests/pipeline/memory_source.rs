@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 
 use crate::model;
 
+const TOPIC_ID: &str = "11111111111111111111111111111111";
 /// How long to wait for an order while nothing can be delivered.
 const PAUSE: Duration = Duration::from_millis(1);
 
@@ -140,10 +141,14 @@ impl Source for MemorySource {
         };
         let topic = TopicDescription {
             cluster_id: "memory".to_owned(),
-            topic_id: "1".repeat(32),
+            topic_id: TOPIC_ID.to_owned(),
             partitions: (0..).zip(&*self.topic).map(range).collect(),
         };
         async { Ok(topic) }.boxed()
+    }
+
+    fn topic_id(&self) -> BoxFuture<'static, Result<String, SourceError>> {
+        async { Ok(TOPIC_ID.to_owned()) }.boxed()
     }
 
     fn end_of(&self, partition: PartitionId) -> BoxFuture<'static, Result<Offset, SourceError>> {

@@ -33,6 +33,9 @@ use crate::source::{Attachment, Feed, PartitionRange, Source, SourceError, Topic
 /// How long the question for a partition's end may take.
 const ASK_FOR_END: Duration = Duration::from_secs(5);
 
+/// How long the question for the topic's id may take: commits wait for the answer.
+const ASK_FOR_ID: Duration = Duration::from_secs(2);
+
 /// A membership in a consumer group, for the life of the process: where the client breaks, another takes its place.
 pub struct KafkaSource {
     settings: KafkaSettings,
@@ -113,6 +116,21 @@ impl KafkaSource {
         let _ = self.member().commands.send(command);
     }
 
+    /// Leaves the group and ends, whatever generation is attached or none, as far as that is done within `limit`. A static
+    /// member stays in the group: it is expected back.
+    pub async fn close(&self, limit: Duration) {
+        self.command(Command::Close);
+        let life = Arc::clone(&self.member().life);
+        let leaving = async {
+            while !life.has_ended() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        if tokio::time::timeout(limit, leaving).await.is_err() {
+            warn!("the group is not left in time; its partitions move when the session ends");
+        }
+    }
+
     /// Runs a blocking question to the brokers beside the actors.
     fn ask<T: Send + 'static>(
         &self,
@@ -168,6 +186,10 @@ impl Source for KafkaSource {
         self.ask(move |consumer, topic| describe(consumer, topic, timeout))
     }
 
+    fn topic_id(&self) -> BoxFuture<'static, Result<String, SourceError>> {
+        self.ask(|consumer, topic| topic_id::topic_id(consumer, topic, ASK_FOR_ID))
+    }
+
     fn end_of(&self, partition: PartitionId) -> BoxFuture<'static, Result<Offset, SourceError>> {
         // In the client's isolation level: where a transaction is open, the end is what precedes it.
         self.ask(move |consumer, topic| {
@@ -215,6 +237,8 @@ fn describe(
             Some(error) => SourceError::Unavailable(format!("topic {topic:?}: {error}")),
         });
     };
+    // First: where the topic is recreated while it is described, a commit finds that this is not its id.
+    let topic_id = topic_id::topic_id(consumer, topic, timeout)?;
     let mut partitions = Vec::with_capacity(found.partitions().len());
     for partition in found.partitions() {
         let (low, high) =
@@ -228,7 +252,7 @@ fn describe(
     partitions.sort_by_key(|range| range.partition);
     Ok(TopicDescription {
         cluster_id: consumer.client().fetch_cluster_id(timeout).unwrap_or_default(),
-        topic_id: topic_id::topic_id(consumer, topic, timeout).unwrap_or_else(|| "0".repeat(32)),
+        topic_id,
         partitions,
     })
 }

@@ -35,6 +35,8 @@ pub(super) enum Command {
     Detach,
     /// From this generation; heeded while it is attached.
     Order(u64, Order),
+    /// The process ends.
+    Close,
 }
 
 /// What a generation orders.
@@ -68,6 +70,8 @@ pub(super) struct Poller {
     queue: DataQueue,
     /// What the group has given to this member.
     assigned: BTreeSet<PartitionId>,
+    /// Whether the group waits for partitions to be let go.
+    owes_release: bool,
     /// How far each partition that the client fetches was taken.
     positions: BTreeMap<PartitionId, Position>,
     generation: Option<Generation>,
@@ -97,6 +101,7 @@ impl Poller {
             orders,
             queue,
             assigned: BTreeSet::new(),
+            owes_release: false,
             positions: BTreeMap::new(),
             generation: None,
             life,
@@ -110,7 +115,7 @@ impl Poller {
         while !self.life.has_ended() {
             self.beat();
             match self.orders.try_recv() {
-                Err(mpsc::TryRecvError::Disconnected) => return self.leave(),
+                Err(mpsc::TryRecvError::Disconnected) | Ok(Command::Close) => return self.leave(),
                 Ok(Command::Order(generation, Order::Leave)) if self.serves(generation) => {
                     return self.leave();
                 }
@@ -144,6 +149,7 @@ impl Poller {
                 self.generation = Some(generation);
             }
             Command::Detach => self.detach(),
+            Command::Close => {}
             Command::Order(generation, order) if self.serves(generation) => match order {
                 Order::Feed(feeds) => self.feed(feeds),
                 Order::Release(partitions) => self.release(&partitions),
@@ -163,7 +169,14 @@ impl Poller {
         }
         if let Some((code, reason)) = self.consumer.client().fatal_error() {
             self.life.end();
-            self.fail(SourceError::Unavailable(format!("{reason} ({code})")));
+            self.fail(match code {
+                RDKafkaErrorCode::FencedInstanceId => SourceError::Configuration(
+                    "another process has joined the group with the same group.instance.id and takes this one's place: \
+                     give each instance one of its own (kafka.properties.\"group.instance.id\")"
+                        .to_owned(),
+                ),
+                code => SourceError::Unavailable(format!("{reason} ({code})")),
+            });
         }
         while let Some(note) = self.consumer.context().next() {
             fault_point!("poller::rebalance");
@@ -196,6 +209,7 @@ impl Poller {
 
     fn revoked(&mut self, partitions: Vec<PartitionId>) {
         info!(partitions = %numbers(&partitions), "the group revokes partitions");
+        self.owes_release = true;
         for partition in &partitions {
             self.assigned.remove(partition);
         }
@@ -230,18 +244,23 @@ impl Poller {
         // What was given and is not fetched yet is let go by this answer alone.
         let fetched =
             partitions.iter().filter(|partition| self.positions.remove(partition).is_some());
-        let fetched: Vec<_> = fetched.map(|partition| (*partition, None)).collect();
-        let list = self.list(fetched);
-        self.answer("let go", unassign(&self.consumer, &list));
+        let fetched: Vec<_> = fetched.copied().collect();
+        self.put_down(fetched);
     }
 
-    /// Stops fetching without leaving the group: what was fetched for a former generation must not reach the next.
+    /// Stops fetching without leaving the group: what was fetched for a former generation must not reach the next. What
+    /// it had not yet let go is let go by that, also where nothing of it was ever fetched.
     fn stop_fetching(&mut self) {
-        let fetched = std::mem::take(&mut self.positions);
-        if !fetched.is_empty() {
-            let list = self.list(fetched.into_keys().map(|partition| (partition, None)));
-            self.answer("put down", unassign(&self.consumer, &list));
+        let fetched: Vec<_> = std::mem::take(&mut self.positions).into_keys().collect();
+        if self.owes_release || !fetched.is_empty() {
+            self.put_down(fetched);
         }
+    }
+
+    fn put_down(&mut self, fetched: Vec<PartitionId>) {
+        let list = self.list(fetched.into_iter().map(|partition| (partition, None)));
+        self.owes_release = false;
+        self.answer("put down", unassign(&self.consumer, &list));
     }
 
     fn publish(&mut self, offsets: &[(PartitionId, Offset)]) {

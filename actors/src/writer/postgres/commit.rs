@@ -48,7 +48,8 @@ const MOVE_PROGRESS: &str = "UPDATE partition_progress AS p SET \
                  $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[]) \
        AS n(partition, old_offset, next_offset, max_event_time, idle_for, records, accepted, rejected, sanitised, stored, \
             counted, late, diverted, lost) \
-     WHERE p.incarnation = $1 AND p.partition = n.partition AND p.next_offset = n.old_offset";
+     WHERE p.incarnation = $1 AND p.partition = n.partition AND p.next_offset = n.old_offset \
+       AND p.incarnation = (SELECT max(incarnation) FROM partition_progress)";
 
 /// Commits an epoch; on any error the transaction is rolled back.
 pub(super) async fn commit(store: &PostgresStore, epoch: &Epoch) -> Result<Ledger, StoreError> {

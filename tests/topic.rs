@@ -1,0 +1,82 @@
+//! A topic that is deleted, or deleted and created again, while it is read.
+
+use std::time::Duration;
+
+use crate::support::hit::Hit;
+use crate::support::process::{Running, wait_until};
+use crate::support::traffic::committed;
+use crate::support::{Bench, kafka};
+
+const PATIENCE: Duration = Duration::from_secs(90);
+/// Records of the first topic, and of each partition of the next: more, so that reading on in it is possible.
+const FIRST: i64 = 10;
+const NEXT: i64 = 500;
+
+/// A bench whose instance has read a topic of two partitions.
+fn reading(name: &str, settings: &[(&str, &str)]) -> Option<(Bench, Running)> {
+    let mut bench = Bench::new(name)?.with("HITSTREAM_FLUSH__INTERVAL", "100ms");
+    for (name, value) in settings {
+        bench = bench.with(name, value);
+    }
+    bench.create_topic(2);
+    (0..2).for_each(|partition| send(&bench, partition, FIRST));
+    let running = bench.hitstream(&["run"]).start();
+    wait_until("the topic is read", PATIENCE, || committed(&bench) == 2 * FIRST);
+    Some((bench, running))
+}
+
+fn send(bench: &Bench, partition: i32, hits: i64) {
+    let hits: Vec<_> = (0..hits).map(|second| Hit::at(second).host("h").record()).collect();
+    bench.send(partition, &hits);
+}
+
+fn delete(bench: &Bench) {
+    kafka::delete(&bench.kafka_url, &bench.topic);
+    wait_until("deleted", PATIENCE, || !kafka::exists(&bench.kafka_url, &bench.topic));
+}
+
+fn recreate(bench: &Bench) {
+    delete(bench);
+    bench.create_topic(2);
+    (0..2).for_each(|partition| send(bench, partition, NEXT));
+}
+
+#[test]
+fn recreated_topic_is_not_read_on_as_if_it_were_the_same() {
+    let Some((bench, running)) = reading("recreated_live", &[]) else { return };
+    recreate(&bench);
+    let ended = running.finish();
+    assert_eq!(ended.code, Some(64), "{ended}");
+    assert!(ended.stderr.contains("was deleted and created again"), "{ended}");
+    assert_eq!(committed(&bench), 2 * FIRST, "nothing of the next topic is in the tables");
+    assert_eq!(bench.count("SELECT count(*) FROM processed_events"), 2 * FIRST);
+}
+
+#[test]
+fn recreated_topic_is_read_from_its_start_where_loss_is_accepted() {
+    let settings = [("HITSTREAM_KAFKA__ON_DATA_LOSS", "continue")];
+    let Some((bench, running)) = reading("recreated_on", &settings) else { return };
+    recreate(&bench);
+    wait_until("both are read", PATIENCE, || committed(&bench) == 2 * (FIRST + NEXT));
+    running.stop();
+    bench.clean_audit();
+    let all = "SELECT count(DISTINCT (incarnation, partition, \"offset\")) FROM processed_events";
+    assert_eq!(bench.count(all), 2 * (FIRST + NEXT));
+    assert_eq!(
+        bench.count("SELECT sum(num_hits)::bigint FROM live_web_traffic"),
+        2 * (FIRST + NEXT)
+    );
+}
+
+#[test]
+fn deleted_topic_is_no_readiness_and_leaves_what_was_read() {
+    let Some((bench, mut running)) = reading("deleted_live", &[]) else { return };
+    delete(&bench);
+    wait_until("that is said", PATIENCE, || {
+        running.stderr().contains("does not exist any more: nothing is left to read")
+    });
+    assert!(running.is_running());
+    running.stop();
+    assert_eq!(committed(&bench), 2 * FIRST);
+    assert_eq!(bench.count("SELECT count(*) FROM processed_events"), 2 * FIRST);
+}
