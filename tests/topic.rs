@@ -35,16 +35,19 @@ fn delete(bench: &Bench) {
     wait_until("deleted", PATIENCE, || !kafka::exists(&bench.kafka_url, &bench.topic));
 }
 
-fn recreate(bench: &Bench) {
+/// While the instance is frozen: when it wakes it fetches from where it was, and there are records.
+fn recreate(bench: &Bench, reader: &Running) {
+    reader.signal("STOP");
     delete(bench);
     bench.create_topic(2);
     (0..2).for_each(|partition| send(bench, partition, NEXT));
+    reader.signal("CONT");
 }
 
 #[test]
 fn recreated_topic_is_not_read_on_as_if_it_were_the_same() {
     let Some((bench, running)) = reading("recreated_live", &[]) else { return };
-    recreate(&bench);
+    recreate(&bench, &running);
     let ended = running.finish();
     assert_eq!(ended.code, Some(64), "{ended}");
     assert!(ended.stderr.contains("was deleted and created again"), "{ended}");
@@ -56,7 +59,7 @@ fn recreated_topic_is_not_read_on_as_if_it_were_the_same() {
 fn recreated_topic_is_read_from_its_start_where_loss_is_accepted() {
     let settings = [("HITSTREAM_KAFKA__ON_DATA_LOSS", "continue")];
     let Some((bench, running)) = reading("recreated_on", &settings) else { return };
-    recreate(&bench);
+    recreate(&bench, &running);
     wait_until("both are read", PATIENCE, || committed(&bench) == 2 * (FIRST + NEXT));
     running.stop();
     bench.clean_audit();
