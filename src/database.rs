@@ -34,7 +34,7 @@ pub(crate) async fn connected(
                     )));
                 }
                 let wait = backoff.next_wait();
-                tracing::warn!(%target, %reason, retry_in = ?wait, "PostgreSQL does not answer; trying again");
+                tracing::warn!(server = %target, %reason, retry_in = ?wait, "PostgreSQL does not answer; trying again");
                 tokio::time::sleep(wait).await;
             }
         }

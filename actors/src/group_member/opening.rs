@@ -39,6 +39,10 @@ pub(super) async fn open(
                 readiness.fails(Part::Postgres, error.to_string());
                 format!("PostgreSQL: {error}")
             }
+            Err(Closed::Source(SourceError::TopicMissing(topic))) => {
+                readiness.fails(Part::Kafka, format!("topic {topic:?} does not exist"));
+                format!("Kafka: topic {topic:?} does not exist; `hitstream run --create-topic` creates it")
+            }
             Err(Closed::Source(error)) => {
                 readiness.fails(Part::Kafka, error.to_string());
                 format!("Kafka: {error}")
