@@ -10,7 +10,7 @@ ARGS ?=
 # The run that compares the decoder with what Spark made of the same values.
 GOLDEN := cargo run -q --example golden -p hitstream-domain
 
-.PHONY: help services services-stop services-status build test golden bench lint doc deny ci clean
+.PHONY: help services services-stop services-status demo build test golden bench lint doc deny ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,11 @@ services-stop: ## stop them and remove their data
 
 services-status: ## say whether they answer
 	@scripts/services.sh status
+
+demo: ## the whole pipeline, embedded, to look at; ends at Ctrl-C: make demo ARGS="--duration 30s"
+	@scripts/setup.sh rust compiler make pkg-config perl postgresql
+	@cargo build --release
+	@target/release/hitstream demo $(ARGS)
 
 build: ## build everything, optimised
 	cargo build --release --workspace $(ARGS)

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`cli`] | command line, exit codes, logging, and which command does what |
 //! | [`config`] | the settings: defaults, file, environment, checks |
+//! | [`demo`] | everything embedded, to be looked at |
 //! | [`run`] | the pipeline, wired up and watched |
 //! | [`migrate`], [`audit`] | the tables: bringing them up, proving them right against their ledger and Kafka |
 //! | [`produce`] | writing records to the topic; used by `import` and `generate` |
@@ -17,6 +18,7 @@ pub mod audit;
 pub mod cli;
 pub mod config;
 mod database;
+pub mod demo;
 pub mod frontier;
 pub mod generate;
 pub mod import;

@@ -16,6 +16,7 @@ mod audit;
 mod bad_input;
 mod command_line;
 mod crash;
+mod demo;
 mod faults;
 mod generate;
 mod group;

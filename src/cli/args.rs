@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::config::LogFormat;
+use crate::demo::DemoArgs;
 use crate::generate::GenerateArgs;
 use crate::import::Format;
 use crate::produce::KeyBy;
@@ -80,6 +81,15 @@ pub struct GlobalArgs {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Show the pipeline at work: Kafka, PostgreSQL and traffic embedded, nothing left behind
+    #[command(after_help = "Examples:
+  hitstream demo
+  hitstream demo --duration 30s --rate 20000
+
+Kafka is an in-process mock; PostgreSQL is the system's own, from version 15 on, in a private folder and reached through a
+socket there. Windows are of 10 s and wait 2 s for stragglers, so that the first are final within half a minute. Settings
+and environment of yours are not heeded. At the end it shows what `hitstream audit` says of it.")]
+    Demo(DemoArgs),
     /// Run the pipeline
     #[command(after_help = "Examples:
   hitstream run

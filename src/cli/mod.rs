@@ -79,6 +79,7 @@ fn execute(cli: Cli) -> Result<Outcome, CliError> {
 /// Does what was asked for. Each command is one function of settings and arguments.
 fn dispatch(config: &Config, command: Command) -> Result<Outcome, CliError> {
     match command {
+        Command::Demo(args) => crate::demo::demo(&args),
         Command::Run(args) => crate::run::run(config, &args),
         Command::Import(args) => crate::import::import(config, &args),
         Command::Generate(args) => crate::generate::generate(config, &args),

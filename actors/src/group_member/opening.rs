@@ -41,7 +41,9 @@ pub(super) async fn open(
             }
             Err(Closed::Source(SourceError::TopicMissing(topic))) => {
                 readiness.fails(Part::Kafka, format!("topic {topic:?} does not exist"));
-                format!("Kafka: topic {topic:?} does not exist; `hitstream run --create-topic` creates it")
+                format!(
+                    "Kafka: topic {topic:?} does not exist; `hitstream run --create-topic` creates it"
+                )
             }
             Err(Closed::Source(error)) => {
                 readiness.fails(Part::Kafka, error.to_string());

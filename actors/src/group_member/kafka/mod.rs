@@ -9,6 +9,7 @@ mod position;
 mod queue;
 mod seldom;
 mod share;
+mod topic;
 mod topic_id;
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -20,7 +21,6 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use hitstream_domain::progress::{Offset, PartitionId};
 use rdkafka::consumer::Consumer as _;
-use rdkafka_sys::RDKafkaErrorCode;
 use tracing::warn;
 
 use self::membership::Consumer;
@@ -28,7 +28,7 @@ use self::poller::{Command, Order, Poller};
 use crate::link::Heart;
 use crate::messages::SourceEvent;
 use crate::settings::KafkaSettings;
-use crate::source::{Attachment, Feed, PartitionRange, Source, SourceError, TopicDescription};
+use crate::source::{Attachment, Feed, Source, SourceError, TopicDescription};
 
 /// How long the question for a partition's end may take.
 const ASK_FOR_END: Duration = Duration::from_secs(5);
@@ -155,7 +155,7 @@ pub fn describe_topic(
     settings: &KafkaSettings,
     timeout: Duration,
 ) -> Result<TopicDescription, SourceError> {
-    describe(&membership::consumer(settings)?, &settings.topic, timeout)
+    topic::describe(&membership::consumer(settings)?, &settings.topic, timeout)
 }
 
 impl Source for KafkaSource {
@@ -183,11 +183,11 @@ impl Source for KafkaSource {
         &self,
         timeout: Duration,
     ) -> BoxFuture<'static, Result<TopicDescription, SourceError>> {
-        self.ask(move |consumer, topic| describe(consumer, topic, timeout))
+        self.ask(move |consumer, topic| topic::describe(consumer, topic, timeout))
     }
 
     fn topic_id(&self) -> BoxFuture<'static, Result<String, SourceError>> {
-        self.ask(|consumer, topic| topic_id::topic_id(consumer, topic, ASK_FOR_ID))
+        self.ask(|consumer, topic| topic::id(consumer, topic, ASK_FOR_ID))
     }
 
     fn end_of(&self, partition: PartitionId) -> BoxFuture<'static, Result<Offset, SourceError>> {
@@ -214,45 +214,4 @@ impl Source for KafkaSource {
     fn leave(&self, generation: u64) {
         self.command(Command::Order(generation, Order::Leave));
     }
-}
-
-/// Asks the brokers about the topic; blocks.
-fn describe(
-    consumer: &Consumer,
-    topic: &str,
-    timeout: Duration,
-) -> Result<TopicDescription, SourceError> {
-    let unavailable =
-        |error: rdkafka::error::KafkaError| SourceError::Unavailable(error.to_string());
-    let metadata = consumer.fetch_metadata(Some(topic), timeout).map_err(unavailable)?;
-    let found = metadata.topics().iter().find(|found| found.name() == topic);
-    let Some(found) = found.filter(|found| !found.partitions().is_empty()) else {
-        let error =
-            found.and_then(rdkafka::metadata::MetadataTopic::error).map(RDKafkaErrorCode::from);
-        return Err(match error {
-            None
-            | Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
-                SourceError::TopicMissing(topic.to_owned())
-            }
-            Some(error) => SourceError::Unavailable(format!("topic {topic:?}: {error}")),
-        });
-    };
-    // First: where the topic is recreated while it is described, a commit finds that this is not its id.
-    let topic_id = topic_id::topic_id(consumer, topic, timeout)?;
-    let mut partitions = Vec::with_capacity(found.partitions().len());
-    for partition in found.partitions() {
-        let (low, high) =
-            consumer.fetch_watermarks(topic, partition.id(), timeout).map_err(unavailable)?;
-        partitions.push(PartitionRange {
-            partition: PartitionId(partition.id()),
-            low: Offset(low),
-            high: Offset(high),
-        });
-    }
-    partitions.sort_by_key(|range| range.partition);
-    Ok(TopicDescription {
-        cluster_id: consumer.client().fetch_cluster_id(timeout).unwrap_or_default(),
-        topic_id,
-        partitions,
-    })
 }

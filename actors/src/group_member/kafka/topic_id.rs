@@ -11,10 +11,12 @@ use rdkafka_sys::RDKafkaErrorCode;
 use super::membership::Consumer;
 use crate::source::SourceError;
 
-/// The topic's id as 32 hexadecimal digits, zeros where the brokers have none; blocks.
+/// The topic's id as 32 hexadecimal digits, zeros where the brokers have none; blocks. It is asked of `broker`, for the
+/// controller, which the client would ask, may be away while the topic is served.
 pub(super) fn topic_id(
     consumer: &Consumer,
     topic: &str,
+    broker: i32,
     timeout: Duration,
 ) -> Result<String, SourceError> {
     let name = CString::new(topic)
@@ -27,12 +29,19 @@ pub(super) fn topic_id(
         let client = consumer.client().native_ptr();
         let topics = sys::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len());
         let queue = sys::rd_kafka_queue_new(client);
-        sys::rd_kafka_DescribeTopics(client, topics, std::ptr::null(), queue);
+        let options = sys::rd_kafka_AdminOptions_new(
+            client,
+            sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS,
+        );
+        // Refused is only a number below zero; the controller is asked then.
+        sys::rd_kafka_AdminOptions_set_broker(options, broker, std::ptr::null_mut(), 0);
+        sys::rd_kafka_DescribeTopics(client, topics, options, queue);
         let event = sys::rd_kafka_queue_poll(queue, timeout_ms);
         let id = id_of(event, topic);
         if !event.is_null() {
             sys::rd_kafka_event_destroy(event);
         }
+        sys::rd_kafka_AdminOptions_destroy(options);
         sys::rd_kafka_queue_destroy(queue);
         sys::rd_kafka_TopicCollection_destroy(topics);
         id

@@ -1,0 +1,95 @@
+//! A process of the demo that ends with it, whatever ends the demo.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+/// How often a process that is to end is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+/// Lines of its log that are shown of a process that failed.
+const LAST_LINES: usize = 12;
+
+/// A process started through `setpriv`, which has the kernel end it when its parent dies.
+pub(super) struct Process {
+    name: &'static str,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts a program. `death` is the signal that it gets when the demo is no more, by its name. All that it says goes
+    /// to its log in `folder`.
+    pub(super) fn start(
+        name: &'static str,
+        death: &str,
+        folder: &Path,
+        program: impl FnOnce(&mut Command),
+    ) -> Result<Self> {
+        use std::os::unix::process::CommandExt;
+        let log = folder.join(format!("{name}.log"));
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", death]);
+        program(&mut command);
+        let output = File::create(&log).with_context(|| format!("{}", log.display()))?;
+        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        // A group of its own: Ctrl-C is the demo's alone, which ends things in order.
+        let child = command.process_group(0).spawn().context(
+            "`setpriv` cannot be run; it belongs to util-linux and sees to it that nothing is left running",
+        )?;
+        Ok(Self { name, child, log })
+    }
+
+    /// Fails when it has ended by itself, with the last it said.
+    pub(super) fn must_live(&mut self) -> Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => {
+                bail!("{} ended by itself ({status}):\n{}", self.name, self.last_words())
+            }
+        }
+    }
+
+    /// Sends a signal by its name, and waits for its end, at most for `limit`; after that it is killed.
+    pub(super) fn stop(&mut self, signal: &str, limit: Duration) -> Result<Option<ExitStatus>> {
+        signal_to(self.child.id(), signal)?;
+        let begin = Instant::now();
+        while begin.elapsed() < limit {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(Some(status));
+            }
+            std::thread::sleep(LOOK);
+        }
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(None)
+    }
+
+    /// The end of its log.
+    pub(super) fn last_words(&self) -> String {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Where it has ended already there is nothing to do.
+        if let Ok(None) = self.child.try_wait() {
+            drop(self.child.kill());
+            drop(self.child.wait());
+        }
+    }
+}
+
+fn signal_to(process: u32, signal: &str) -> Result<()> {
+    let kill = format!("kill -s {signal} {process}");
+    let status = Command::new("sh").args(["-c", &kill]).stderr(Stdio::null()).status()?;
+    if !status.success() {
+        tracing::debug!(process, signal, "the process has ended already");
+    }
+    Ok(())
+}

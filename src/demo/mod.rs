@@ -1,0 +1,173 @@
+//! `demo`: Kafka, PostgreSQL, traffic and the pipeline, all embedded, to be looked at; nothing of it is left behind.
+//!
+//! Kafka is librdkafka's own mock cluster in this process. PostgreSQL, `hitstream generate` and `hitstream run` are
+//! processes of their own, the last two the same as anywhere else: only their environment says that it is a demo.
+
+mod child;
+mod folder;
+mod numbers;
+mod postgres;
+mod screen;
+
+use std::num::NonZeroU64;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use rdkafka::mocking::MockCluster;
+
+use self::child::Process;
+use self::folder::Folder;
+use self::numbers::{Numbers, Reader};
+use self::postgres::Postgres;
+use self::screen::Screen;
+use crate::cli::{AuditArgs, CliError, Outcome, output, stop};
+use crate::config::Layers;
+
+const TOPIC: &str = "web_traffic_topic";
+/// The mock cluster keeps 5 MiB of each partition, compressed: so many, packed, are enough for minutes.
+const PARTITIONS: i32 = 16;
+const PACKED: (&str, &str) = ("HITSTREAM_KAFKA__PROPERTIES__COMPRESSION_CODEC", "lz4");
+/// What is set otherwise than by default, so that there is something to see within seconds.
+const QUICK: &[(&str, &str)] = &[
+    ("HITSTREAM_WINDOW__SIZE", "10s"),
+    ("HITSTREAM_WINDOW__SLIDE", "10s"),
+    ("HITSTREAM_WATERMARK__DELAY", "2s"),
+    ("HITSTREAM_WATERMARK__IDLE_TIMEOUT", "5s"),
+];
+const SHOW_EVERY: Duration = Duration::from_secs(1);
+/// How often signals are looked at.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long what is still in Kafka may take at the end.
+const CATCH_UP: Duration = Duration::from_secs(20);
+const STOP_LIMIT: Duration = Duration::from_secs(30);
+
+/// Arguments of `demo`.
+#[derive(Debug, clap::Args)]
+pub struct DemoArgs {
+    /// End after this time [default: at Ctrl-C]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub duration: Option<Duration>,
+    /// Records per second
+    #[arg(long, value_name = "N", default_value = "2000")]
+    pub rate: NonZeroU64,
+    /// Print what came of it as JSON, as `audit --json` does
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Shows the pipeline at work until told to stop, then what came of it.
+///
+/// # Errors
+/// What the demo needs and does not find, and whatever ends by itself.
+pub fn demo(args: &DemoArgs) -> Result<Outcome, CliError> {
+    let stop = Arc::new(AtomicBool::new(false));
+    stop::on_signal(&stop)?;
+    let begin = Instant::now();
+    let folder = Folder::make().map_err(needs)?;
+    let kafka = MockCluster::new(1).context("the embedded Kafka does not start");
+    let kafka = kafka.map_err(CliError::Bug)?;
+    kafka.create_topic(TOPIC, PARTITIONS, 1).map_err(|error| CliError::Bug(error.into()))?;
+    let mut postgres = Postgres::start(folder.path()).map_err(needs)?;
+    let environment = environment(&kafka.bootstrap_servers(), &postgres.url());
+    let layers = Layers { env: environment.clone(), ..Layers::default() };
+    let config = layers.load()?.config;
+
+    let hitstream = |name, arguments: &[&str]| {
+        Process::start(name, "KILL", folder.path(), |command| {
+            as_in_demo(command, &environment, arguments);
+        })
+        .map_err(needs)
+    };
+    let mut pipeline = hitstream("run", &["run"])?;
+    let rate = args.rate.to_string();
+    let live = ["--late", "0.5%", "--malformed", "0.1%", "--disorder", "1500ms"];
+    let mut traffic = hitstream("generate", &[&["generate", "--rate", &rate], &live[..]].concat())?;
+
+    output::err(&welcome(&postgres, &rate, begin.elapsed()));
+    let reader = Reader::connect(&config).map_err(ended)?;
+    let mut screen = Screen::new();
+    let mut look = |postgres: &mut Postgres| -> Result<Option<Numbers>, CliError> {
+        pipeline.must_live().and_then(|()| postgres.must_live()).map_err(ended)?;
+        let numbers = reader.read().map_err(ended)?;
+        if let Some(numbers) = &numbers {
+            screen.show(numbers);
+        }
+        Ok(numbers)
+    };
+    let is_over = || {
+        stop.load(Ordering::Relaxed) || args.duration.is_some_and(|limit| begin.elapsed() >= limit)
+    };
+    while !is_over() {
+        traffic.must_live().map_err(ended)?;
+        look(&mut postgres)?;
+        let shown = Instant::now();
+        while !is_over() && shown.elapsed() < SHOW_EVERY {
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    traffic.stop("TERM", STOP_LIMIT).map_err(CliError::Bug)?;
+    let stopped = Instant::now();
+    while look(&mut postgres)?.is_none_or(|numbers| numbers.lag > 0) && stopped.elapsed() < CATCH_UP
+    {
+        std::thread::sleep(LOOK);
+    }
+    screen.finish();
+    pipeline.stop("TERM", STOP_LIMIT).map_err(CliError::Bug)?;
+    let outcome = crate::audit::audit(&config, &AuditArgs { json: args.json })?;
+    drop(reader);
+    postgres.stop().map_err(CliError::Bug)?;
+    Ok(outcome)
+}
+
+fn welcome(postgres: &Postgres, rate: &str, took: Duration) -> String {
+    format!(
+        "hitstream {version}: {rate} hits a second through an embedded Kafka into an embedded PostgreSQL\n\
+         started in {took:.1} s; windows of 10 s that wait 2 s for stragglers (by default 5 min and 1 min)\n\
+         look inside:  {psql}\n\
+         \x20             SELECT * FROM live_web_traffic ORDER BY window_start DESC, num_hits DESC LIMIT 10;\n\
+         Ctrl-C ends it and removes all of it.\n",
+        version = env!("CARGO_PKG_VERSION"),
+        took = took.as_secs_f64(),
+        psql = postgres.psql(),
+    )
+}
+
+/// The settings of the demo, as variables.
+fn environment(brokers: &str, postgres: &str) -> Vec<(String, String)> {
+    let services = [("KAFKA_URL", brokers), ("KAFKA_TOPIC", TOPIC), ("POSTGRES_URL", postgres)];
+    let all = services.iter().chain(QUICK);
+    all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+/// Continues a command line with this program, with the demo's settings and no others.
+fn as_in_demo(command: &mut Command, environment: &[(String, String)], arguments: &[&str]) {
+    for (name, _) in std::env::vars_os() {
+        let is_setting = |name: &str| {
+            ["HITSTREAM_", "KAFKA_", "POSTGRES_"].iter().any(|prefix| name.starts_with(prefix))
+        };
+        if name.to_str().is_some_and(is_setting) {
+            command.env_remove(name);
+        }
+    }
+    command.envs(environment.iter().cloned());
+    if arguments.first() == Some(&"generate") {
+        command.env(PACKED.0, PACKED.1);
+    }
+    // The file may be replaced while it runs; this is what runs.
+    let program = format!("/proc/{}/exe", std::process::id());
+    command.arg("--").arg(program).args(arguments);
+}
+
+/// A part of the demo that is away.
+fn ended(error: anyhow::Error) -> CliError {
+    CliError::Unreachable(format!("{error:#}"))
+}
+
+/// What keeps a demo from starting is for its user to mend.
+fn needs(error: anyhow::Error) -> CliError {
+    CliError::Usage(format!("{error:#}"))
+}

@@ -1,0 +1,131 @@
+//! What goes on, on standard error: redrawn every second on a terminal, a line now and then elsewhere.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use super::numbers::Numbers;
+use crate::cli::output;
+
+/// Time between two lines where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// The live part of the screen.
+pub(super) struct Screen {
+    lines: Option<Vec<ProgressBar>>,
+    last: Option<(Instant, i64)>,
+    last_line: Instant,
+}
+
+impl Screen {
+    pub(super) fn new() -> Self {
+        let lines = std::io::stderr().is_terminal().then(|| {
+            let all = MultiProgress::new();
+            let style = ProgressStyle::with_template("{msg}")
+                .unwrap_or_else(|_| ProgressStyle::default_spinner());
+            let line = |_| all.add(ProgressBar::new_spinner().with_style(style.clone()));
+            (0..5).map(line).collect()
+        });
+        Self { lines, last: None, last_line: Instant::now() }
+    }
+
+    /// Shows how far it is.
+    pub(super) fn show(&mut self, numbers: &Numbers) {
+        let now = Instant::now();
+        let rate = self.last.map(|(at, records)| {
+            let seconds = now.duration_since(at).as_secs_f64().max(0.001);
+            (numbers.records - records) as f64 / seconds
+        });
+        match &self.lines {
+            Some(lines) => {
+                for (line, text) in lines.iter().zip(words(numbers, rate)) {
+                    line.set_message(text);
+                    line.tick();
+                }
+            }
+            None if self.last_line.elapsed() < LINE_EVERY => return,
+            None => output::err(&one_line(numbers, rate)),
+        }
+        self.last_line = now;
+        self.last = Some((now, numbers.records));
+    }
+
+    /// Leaves the last state standing.
+    pub(super) fn finish(&self) {
+        for line in self.lines.iter().flatten() {
+            line.abandon();
+        }
+    }
+}
+
+/// The lines of a terminal.
+fn words(numbers: &Numbers, rate: Option<f64>) -> [String; 5] {
+    let Numbers { records, lag, late, rejected, .. } = numbers;
+    let rate = rate.map(|rate| format!(", {rate:.0} a second")).unwrap_or_default();
+    let hosts: Vec<String> =
+        numbers.busiest.iter().map(|(host, hits)| format!("{host} {}", grouped(*hits))).collect();
+    [
+        format!(
+            "  records    {} counted{rate}; {} still in Kafka",
+            grouped(*records),
+            grouped(*lag)
+        ),
+        format!("  frontier   {}", frontier(numbers)),
+        format!(
+            "  windows    {} open with {} rows; {} final with {} rows",
+            numbers.open_windows,
+            grouped(numbers.open_rows),
+            numbers.final_windows,
+            grouped(numbers.final_rows)
+        ),
+        format!("  not counted on time   {} late, {} no hits", grouped(*late), grouped(*rejected)),
+        format!("  busiest    {}", hosts.join(", ")),
+    ]
+}
+
+fn one_line(numbers: &Numbers, rate: Option<f64>) -> String {
+    let rate = rate.map(|rate| format!(", {rate:.0} a second")).unwrap_or_default();
+    format!(
+        "{} records{rate}, {} still in Kafka; frontier {}; {} windows open, {} final",
+        grouped(numbers.records),
+        grouped(numbers.lag),
+        frontier(numbers),
+        numbers.open_windows,
+        numbers.final_windows
+    )
+}
+
+fn frontier(numbers: &Numbers) -> String {
+    match (numbers.frontier, numbers.behind) {
+        (Some(at), Some(behind)) => {
+            format!("{at}, {:.1} s behind the clock", behind.as_secs_f64())
+        }
+        (Some(at), None) => at.to_string(),
+        (None, _) => "nowhere yet: not every partition had a hit".to_owned(),
+    }
+}
+
+/// Groups digits by thousands: `12,345`.
+fn grouped(number: i64) -> String {
+    let digits = number.unsigned_abs().to_string();
+    let mut out = String::from(if number < 0 { "-" } else { "" });
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_grouped_by_thousands() {
+        let shown = [0, 7, 999, 1_000, 12_345, 1_234_567, -1_000].map(grouped);
+        assert_eq!(shown, ["0", "7", "999", "1,000", "12,345", "1,234,567", "-1,000"]);
+    }
+}
