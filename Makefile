@@ -10,7 +10,7 @@ ARGS ?=
 # The run that compares the decoder with what Spark made of the same values.
 GOLDEN := cargo run -q --example golden -p hitstream-domain
 
-.PHONY: help services services-stop services-status demo build test golden bench lint doc deny ci clean
+.PHONY: help services services-stop services-status demo build test golden bench bench-domain lint doc deny ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,7 +38,10 @@ test: ## install what is missing, start services, run every test, sum up (ARGS g
 golden: ## compare the decoder with Spark, value by value
 	$(GOLDEN) $(ARGS)
 
-bench: ## measure the domain's hot path
+bench: ## measure it end to end beside bare Kafka and PostgreSQL: make bench ARGS="--quick --json"
+	@scripts/bench.sh $(ARGS)
+
+bench-domain: ## measure the domain's hot path on one core
 	cargo bench -p hitstream-domain $(ARGS)
 
 lint: ## check formatting and lints

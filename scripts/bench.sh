@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Measures hitstream end to end on a Kafka and a PostgreSQL of its own, and ends them.
+#
+#   scripts/bench.sh [--quick] [--json] [--records N] [--rounds N]     see docs/BENCHMARKS.md
+set -euo pipefail
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$ROOT"
+scripts/setup.sh rust compiler make pkg-config perl java maven postgresql
+cargo build --release -p hitstream -p hitstream-bench
+
+work=$(mktemp -d)
+export HITSTREAM_SERVICES_DIR=$work/services
+# shellcheck disable=SC2317  # called by the trap
+clean_up() {
+  scripts/services.sh stop >/dev/null 2>&1 || true
+  rm -rf "$work"
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+scripts/services.sh start >&2
+# shellcheck source=/dev/null
+. "$HITSTREAM_SERVICES_DIR.env"
+target/release/hitstream-bench "$@"
