@@ -142,6 +142,9 @@ fn panic_is_logged_with_the_records_it_was_at() {
     let finished = run_with(&bench, "consumer::before_batch=3*off->1*panic->off");
     let line = finished.stderr.lines().find(|line| line.contains("an actor died")).unwrap();
     assert!(line.contains("partition ") && line.contains("offsets from "), "{line}");
+    let wait = finished.logged("starting again from committed progress", "after");
+    let wait = humantime::parse_duration(wait.as_str().unwrap()).unwrap();
+    assert!(wait < Duration::from_secs(1), "{wait:?} after a first crash");
     traffic.settle(&bench);
 }
 

@@ -28,7 +28,7 @@ fn revocation_that_cannot_be_committed_in_time_is_answered_all_the_same() {
     });
     blocking.rollback().unwrap();
     wait_until("both commit", PATIENCE, || owners(&bench) == 2);
-    traffic.finish();
+    traffic.finish_counted(&bench);
     let ended = first.stop();
     assert!(ended.logged("pipeline ended", "late_revocations").as_u64() > Some(0), "{ended}");
     second.stop();
@@ -51,7 +51,7 @@ fn member_that_panics_while_it_gives_partitions_back_loses_nothing() {
         wait_until("the second commits", PATIENCE, || owned(&bench, &second) > 0);
         second.stop();
     }
-    traffic.finish();
+    traffic.finish_counted(&bench);
     first.stop();
     traffic.settle(&bench);
 }
@@ -88,7 +88,7 @@ fn group_protocol_in_which_brokers_assign_works_as_well() {
     let mut instances = start_all(&bench, 2);
     instances.remove(0).stop();
     instances.push(start(&bench));
-    traffic.finish();
+    traffic.finish_counted(&bench);
     instances.into_iter().for_each(|running| drop(running.stop()));
     traffic.settle(&bench);
 }
@@ -109,7 +109,7 @@ fn only_instance_with_static_membership_goes_on_at_once_after_a_kill() {
     // Far below the session timeout, which a dynamic member would have to wait for.
     wait_until("it counts", Duration::from_secs(30), || committed(&bench) > before);
     eprintln!("counted again {:?} after its start", started.elapsed());
-    traffic.finish();
+    traffic.finish_counted(&bench);
     second.stop();
     traffic.settle(&bench);
 }
@@ -126,7 +126,7 @@ fn long_session(name: &str) -> Option<(Bench, Traffic)> {
 fn taken_over(bench: &Bench, mut traffic: Traffic) {
     let other = start(bench);
     wait_until("another takes over", Duration::from_secs(30), || owned(bench, &other) == 4);
-    traffic.finish();
+    traffic.finish_counted(bench);
     other.stop();
     traffic.settle(bench);
 }
@@ -185,7 +185,23 @@ fn two_processes_with_one_group_instance_id_do_not_fight() {
     assert_eq!(ended.code, Some(64), "{ended}");
     assert!(ended.stderr.contains("group.instance.id"), "{ended}");
     wait_until("the second has all", PATIENCE, || owned(&bench, &second) == 4);
-    traffic.finish();
+    traffic.finish_counted(&bench);
     second.stop();
     traffic.settle(&bench);
+}
+
+#[test]
+fn session_that_the_brokers_do_not_allow_is_an_error_of_the_settings() {
+    let Some(bench) = bench("session", 1) else { return };
+    for (name, value, word) in [
+        ("SESSION_TIMEOUT_MS", "100", "session.timeout.ms"),
+        ("PARTITION_ASSIGNMENT_STRATEGY", "range", "cooperative-sticky"),
+    ] {
+        let name = format!("HITSTREAM_KAFKA__PROPERTIES__{name}");
+        let mut run = bench.hitstream(&["run"]);
+        let ended = run.env("HITSTREAM_KAFKA__PROPERTIES__HEARTBEAT_INTERVAL_MS", "30");
+        let ended = ended.env(&name, value).finish();
+        assert_eq!(ended.code, Some(64), "{ended}");
+        assert!(ended.stderr.contains(word), "{ended}");
+    }
 }

@@ -41,6 +41,10 @@ fn three_instances_that_join_leave_and_die_by_chance_count_each_hit_once() {
             Instant::now() >= pause
         });
     }
+    if instances.iter().all(Option::is_none) {
+        instances[0] = Some(start(&bench));
+    }
+    traffic.finish_counted(&bench);
     instances.into_iter().flatten().for_each(|running| drop(running.stop()));
     eprintln!("{joined} joined, {left} left, {killed} were killed");
     assert!(joined > 3 && left > 0 && killed > 0);
@@ -61,7 +65,7 @@ fn partitions_of_a_killed_instance_are_counted_by_the_others() {
     let killed_at = Instant::now();
     wait_until("its partitions move", PATIENCE, || bench.count(&left) == 0);
     eprintln!("its partitions were counted again {:?} after the kill", killed_at.elapsed());
-    traffic.finish();
+    traffic.finish_counted(&bench);
     instances.into_iter().for_each(|running| drop(running.stop()));
     traffic.settle(&bench);
 }
@@ -91,7 +95,7 @@ fn instance_that_slept_through_its_session_is_fenced_and_starts_again() {
         }
     }
     assert!(fenced(&mut sleeper), "{}", sleeper.stderr());
-    traffic.finish();
+    traffic.finish_counted(&bench);
     let ended = sleeper.stop();
     assert!(ended.logged("pipeline ended", "fenced_commits").as_u64() > Some(0), "{ended}");
     instances.into_iter().for_each(|running| drop(running.stop()));
@@ -114,9 +118,32 @@ fn instance_that_slept_through_its_session_comes_back_also_where_brokers_assign(
     wait_until("its partitions move", PATIENCE, || owned(&bench, &sleeper) == 0);
     sleeper.signal("CONT");
     wait_until("it has partitions again", PATIENCE, || owned(&bench, &sleeper) > 0);
-    traffic.finish();
-    sleeper.stop();
+    traffic.finish_counted(&bench);
+    let ended = sleeper.stop();
+    // Longer than actors.stall_timeout, but none of its actors hung.
+    assert!(ended.stderr.contains("this process was frozen"), "{ended}");
+    assert!(!ended.stderr.contains("an actor died"), "{ended}");
     instances.into_iter().for_each(|running| drop(running.stop()));
+    traffic.settle(&bench);
+}
+
+#[test]
+fn instance_that_hangs_amid_a_copy_does_not_hold_up_the_others() {
+    let Some(bench) = bench("amid_copy", 4) else { return };
+    let bench = bench.with("HITSTREAM_ACTORS__STALL_TIMEOUT", "90s");
+    let mut traffic = Traffic::start(&bench, &["--rate", "2000"]);
+    traffic.wait_for_records();
+    // Its session holds the frontier's lock and waits for the rest of the rows.
+    let faults = "commit::amid_copy=5*off->1*sleep(25000)->off";
+    let hanging = bench.hitstream(&["run"]).env("FAILPOINTS", faults).start();
+    wait_until("it commits", PATIENCE, || owned(&bench, &hanging) > 0);
+    let mut other = start(&bench);
+    wait_until("its session is ended", PATIENCE, || {
+        other.stderr().contains("another instance hangs amid a commit; its session is ended")
+    });
+    traffic.finish_counted(&bench);
+    hanging.stop();
+    other.stop();
     traffic.settle(&bench);
 }
 
@@ -134,7 +161,7 @@ fn instances_on_the_same_keys_never_deadlock() {
     traffic.wait_for_records();
     let before = bench.count(deadlocks);
     let instances = start_all(&bench, 3);
-    traffic.finish();
+    traffic.finish_counted(&bench);
     let moved = bench.count("SELECT count(DISTINCT window_start) FROM aggregated_web_traffic");
     for ended in instances.into_iter().map(Running::stop) {
         assert!(!ended.stderr.contains("40P01"), "{ended}");

@@ -33,7 +33,7 @@ fn postgresql_that_stops_at_once_and_comes_back() {
         running.run_for(Duration::from_millis(700));
         postgres.start_again();
     }
-    traffic.finish();
+    traffic.finish_counted(&bench);
     let ended = running.stop();
     assert_eq!(ended.logged("pipeline ended", "generations"), 1, "no restart: {ended}");
     assert!(ended.stderr.contains("not ready") && ended.stderr.contains("\"ready\""), "{ended}");
@@ -61,7 +61,7 @@ fn membership_is_kept_and_memory_bounded_while_postgresql_is_away() {
     // Some 25 MB of hits came meanwhile; two epochs of 4 MiB may be held, and what the client fetched.
     assert!(after < amid + 16, "{amid} MiB, then {after} MiB");
     postgres.start_again();
-    traffic.finish();
+    traffic.finish_counted(&bench);
     wait_until("all is committed", PATIENCE, || committed(&bench) == 150_000);
     let ended = running.stop();
     assert_eq!(ended.stderr.matches("the group assigns partitions").count(), 1, "{ended}");
@@ -111,7 +111,7 @@ fn kafka_that_is_killed_and_comes_back() {
         running.run_for(Duration::from_secs(2));
         kafka.start_again();
     }
-    traffic.finish();
+    traffic.finish_counted(&bench);
     wait_until("all is committed", PATIENCE, || committed(&bench) >= 50_000);
     let ended = running.stop();
     assert!(ended.logged("pipeline ended", "generations").as_u64() < Some(4), "{ended}");
@@ -149,7 +149,7 @@ fn password_that_is_changed_while_running_is_retried_with_the_reason() {
     assert!(running.is_running());
     assert!(!running.stderr().contains("second") && !running.stderr().contains("first@"));
     sql.batch_execute(&rotate("first")).unwrap();
-    traffic.finish();
+    traffic.finish_counted(&bench);
     wait_until("all is committed", PATIENCE, || committed(&bench) == 20_000);
     running.stop();
     bench.set("POSTGRES_URL", owner_url);
@@ -166,7 +166,7 @@ fn second_signal_ends_at_once_what_cannot_be_committed() {
     let mut running = bench.hitstream(&["run"]).start();
     wait_until("commits", PATIENCE, || committed(&bench) > 0);
     postgres.kill("QUIT");
-    traffic.finish();
+    traffic.finish_counted(&bench);
     running.signal("TERM");
     wait_until("it stops", PATIENCE, || running.stderr().contains("a second signal stops at once"));
     assert!(running.is_running(), "it tries to commit");
@@ -200,7 +200,7 @@ fn partitions_of_an_instance_that_dies_while_postgresql_is_away_are_taken_up_whe
     wait_until("the group gives them", PATIENCE, || assigned(&mut stays) > before);
     stays.run_for(Duration::from_secs(3));
     postgres.start_again();
-    traffic.finish();
+    traffic.finish_counted(&bench);
     wait_until("all is committed", PATIENCE, || committed(&bench) == 40_000);
     stays.stop();
     traffic.settle(&bench);

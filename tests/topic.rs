@@ -2,6 +2,13 @@
 
 use std::time::Duration;
 
+use hitstream_actors::source::{PartitionRange, TopicDescription};
+use hitstream_actors::store::{Store, StoreError, TopicProgress};
+use hitstream_actors::writer::postgres::{PipelineSettings, PostgresSettings, PostgresStore};
+use hitstream_domain::progress::{Offset, PartitionId};
+use hitstream_domain::watermark::TimeRules;
+use hitstream_domain::window::WindowSpec;
+
 use crate::support::hit::Hit;
 use crate::support::process::{Running, wait_until};
 use crate::support::traffic::committed;
@@ -69,6 +76,63 @@ fn recreated_topic_is_read_from_its_start_where_loss_is_accepted() {
         bench.count("SELECT sum(num_hits)::bigint FROM live_web_traffic"),
         2 * (FIRST + NEXT)
     );
+}
+
+/// The store, and the topic as brokers may describe it.
+fn open(bench: &Bench, topic_id: &str) -> Result<TopicProgress, StoreError> {
+    let postgres = PostgresSettings {
+        config: bench.database_url().parse().unwrap(),
+        schema: "public".to_owned(),
+        pool_size: 1,
+        instance: "test".to_owned(),
+    };
+    let minute = Duration::from_secs(60);
+    let rules = TimeRules {
+        window: WindowSpec::new(5 * minute, 5 * minute).unwrap(),
+        delay: minute,
+        max_future_skew: minute,
+    };
+    let pipeline = PipelineSettings {
+        topic: bench.topic.clone(),
+        group: "group".to_owned(),
+        rules,
+        idle_timeout: minute,
+        max_days: 1,
+        start_at_latest: false,
+        accept_data_loss: true,
+    };
+    let range = PartitionRange { partition: PartitionId(0), low: Offset(0), high: Offset(9) };
+    let topic = TopicDescription {
+        cluster_id: String::new(),
+        topic_id: topic_id.to_owned(),
+        partitions: vec![range],
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async { PostgresStore::new(postgres, pipeline).open_topic(&topic).await })
+}
+
+#[test]
+fn late_news_of_a_former_topic_starts_no_incarnation_anew() {
+    let Some(bench) = Bench::new("late_news") else { return };
+    bench.done(&["migrate"]);
+    let incarnation = |id: &str| open(&bench, id).map(|progress| progress.incarnation);
+    let progress = "UPDATE partition_progress SET next_offset = 5 \
+         WHERE incarnation = (SELECT max(incarnation) FROM partition_progress)";
+    assert_eq!(incarnation("a"), Ok(0));
+    bench.sql().execute(progress, &[]).unwrap();
+    assert_eq!(incarnation("b"), Ok(1));
+    // Nothing was read of b yet: whoever described a may be right, and nothing is lost by that.
+    assert_eq!((incarnation("a"), incarnation("b")), (Ok(0), Ok(1)));
+    bench.sql().execute(progress, &[]).unwrap();
+    let late = incarnation("a").unwrap_err();
+    assert!(
+        matches!(&late, StoreError::Unavailable(said) if said.contains("former topic")),
+        "{late}"
+    );
+    // A topic between the two that nobody has heard of before: it goes once the present one is described again.
+    assert_eq!((incarnation("c"), incarnation("b")), (Ok(2), Ok(1)));
+    assert_eq!(bench.count("SELECT max(incarnation)::bigint FROM partition_progress"), 1);
+    assert_eq!(bench.count("SELECT next_offset FROM partition_progress WHERE incarnation = 1"), 5);
 }
 
 #[test]

@@ -50,6 +50,11 @@ impl Backoff {
         doubled.mul_f64(0.5 + random as f64 / 2000.0)
     }
 
+    /// Whether the failure counted last is one to speak of: the first, and then each sixth.
+    pub fn is_worth_a_word(&self) -> bool {
+        self.tries <= 1 || self.tries.is_multiple_of(6)
+    }
+
     /// Starts anew after a success.
     pub fn reset(&mut self) {
         self.tries = 0;
@@ -70,6 +75,17 @@ mod tests {
         assert!(backoff.is_exhausted());
         backoff.reset();
         assert!(!backoff.is_exhausted());
+    }
+
+    #[test]
+    fn first_failure_and_then_each_sixth_is_worth_a_word() {
+        let mut backoff = Backoff::new(Duration::ZERO, Duration::ZERO);
+        let mut next = || {
+            backoff.next_wait();
+            backoff.is_worth_a_word()
+        };
+        let said: Vec<u32> = (1..=13).filter(|_| next()).collect();
+        assert_eq!(said, [1, 6, 12]);
     }
 
     #[test]

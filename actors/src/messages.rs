@@ -33,6 +33,10 @@ pub enum SourceEvent {
     Revoked(Vec<PartitionId>),
     /// This instance is a member of the group, whether or not partitions are left for it.
     Joined,
+    /// This instance was a member before the generation was; whether brokers answer is not said by that.
+    IsMember,
+    /// The brokers do not let it join, and why; the client goes on trying.
+    Refused(String),
     /// No broker answers; the client goes on trying.
     BrokersAway(String),
     /// The source ended and does not come back by itself.

@@ -64,8 +64,12 @@ impl TopicDescription {
 
 /// Whether two topic ids may be one topic's. Brokers before 2.8 have no topic ids: zeros are no evidence.
 pub fn may_be_same_topic(one: &str, other: &str) -> bool {
-    let unknown = |id: &str| id.bytes().all(|byte| byte == b'0');
-    one == other || unknown(one) || unknown(other)
+    one == other || !is_topic_id(one) || !is_topic_id(other)
+}
+
+/// Whether this tells one topic from another.
+pub fn is_topic_id(id: &str) -> bool {
+    !id.bytes().all(|byte| byte == b'0')
 }
 
 /// The records that a broker has of one partition.

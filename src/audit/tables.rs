@@ -21,7 +21,7 @@ pub(super) struct Facts {
 }
 
 /// One partition of one incarnation of the topic.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct PartitionFacts {
     pub(super) incarnation: i32,
     pub(super) partition: PartitionId,

@@ -1,6 +1,8 @@
 //! The judgement: facts in, losses and doubles out. No connection, no clock.
 
-use hitstream_actors::source::TopicDescription;
+use std::collections::{BTreeMap, BTreeSet};
+
+use hitstream_actors::source::{TopicDescription, is_topic_id};
 use hitstream_domain::progress::Ledger;
 
 use super::tables::{Facts, PartitionFacts, RollupFacts, Stored};
@@ -32,6 +34,7 @@ pub(super) fn judge(facts: &Facts, topic: &TopicDescription) -> Verdict {
     if let Some((size, slide)) = facts.window {
         verdict.windows_of_each(&ledger, size, slide);
     }
+    verdict.incarnations(facts);
     verdict.kafka(facts, topic);
     verdict
 }
@@ -134,6 +137,19 @@ impl Verdict {
             "{} accepted records in {least} to {most} windows each, but {pairs} pairs by the ledger",
             ledger.accepted
         ));
+    }
+
+    /// A topic id never comes back: what two incarnations of it counted may be the same records.
+    fn incarnations(&mut self, facts: &Facts) {
+        let mut lives: BTreeMap<&str, BTreeSet<i32>> = BTreeMap::new();
+        for facts in facts.partitions.iter().filter(|facts| is_topic_id(&facts.topic_id)) {
+            lives.entry(&facts.topic_id).or_default().insert(facts.incarnation);
+        }
+        for (id, lives) in lives.iter().filter(|(_, lives)| lives.len() > 1) {
+            self.problems.push(format!(
+                "incarnations {lives:?} are of one and the same topic (id {id}): its records may be counted twice"
+            ));
+        }
     }
 
     fn kafka(&mut self, facts: &Facts, topic: &TopicDescription) {
@@ -241,6 +257,20 @@ mod tests {
     #[test]
     fn sound_tables_have_no_problems() {
         assert_eq!(broken(|_, _, _| ()), (0, 0, 0));
+    }
+
+    #[test]
+    fn one_topic_in_two_incarnations_is_a_problem() {
+        let (mut facts, topic) = sound();
+        let mut next = facts.partitions[0].clone();
+        (next.incarnation, next.start, next.ledger) = (1, next.next, Ledger::default());
+        (next.rejects.rows, next.rejects.distinct) = (0, 0);
+        next.events = next.rejects;
+        facts.partitions.push(next);
+        let problems = judge(&facts, &topic).problems;
+        assert!(problems.len() == 1 && problems[0].contains("one and the same"), "{problems:?}");
+        facts.partitions[0].topic_id = "b".into();
+        assert_eq!(judge(&facts, &topic).problems, [""; 0]);
     }
 
     #[test]

@@ -71,7 +71,8 @@ impl Process {
     pub(super) fn last_words(&self) -> String {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
-        lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
+        let last = lines.len().saturating_sub(LAST_LINES);
+        lines.get(last..).unwrap_or_default().join("\n")
     }
 }
 

@@ -11,10 +11,14 @@ use crate::cli::output;
 /// Time between two lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
+/// Over what a rate is measured.
+const RATE_OVER: Duration = Duration::from_millis(900);
+
 /// The live part of the screen.
 pub(super) struct Screen {
     lines: Option<Vec<ProgressBar>>,
     last: Option<(Instant, i64)>,
+    rate: Option<f64>,
     last_line: Instant,
 }
 
@@ -27,16 +31,21 @@ impl Screen {
             let line = |_| all.add(ProgressBar::new_spinner().with_style(style.clone()));
             (0..5).map(line).collect()
         });
-        Self { lines, last: None, last_line: Instant::now() }
+        Self { lines, last: None, rate: None, last_line: Instant::now() }
     }
 
     /// Shows how far it is.
     pub(super) fn show(&mut self, numbers: &Numbers) {
         let now = Instant::now();
-        let rate = self.last.map(|(at, records)| {
-            let seconds = now.duration_since(at).as_secs_f64().max(0.001);
-            (numbers.records - records) as f64 / seconds
-        });
+        if let Some((at, records)) = self.last
+            && now.duration_since(at) >= RATE_OVER
+        {
+            let seconds = now.duration_since(at).as_secs_f64();
+            self.rate = Some((numbers.records - records) as f64 / seconds);
+            self.last = Some((now, numbers.records));
+        }
+        self.last.get_or_insert((now, numbers.records));
+        let rate = self.rate;
         match &self.lines {
             Some(lines) => {
                 for (line, text) in lines.iter().zip(words(numbers, rate)) {
@@ -48,7 +57,6 @@ impl Screen {
             None => output::err(&one_line(numbers, rate)),
         }
         self.last_line = now;
-        self.last = Some((now, numbers.records));
     }
 
     /// Leaves the last state standing.
@@ -111,7 +119,7 @@ fn grouped(number: i64) -> String {
     let digits = number.unsigned_abs().to_string();
     let mut out = String::from(if number < 0 { "-" } else { "" });
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);

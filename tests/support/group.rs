@@ -34,5 +34,7 @@ pub(crate) fn start_all(bench: &Bench, count: usize) -> Vec<Running> {
 /// How many partitions this instance was the last to commit.
 pub(crate) fn owned(bench: &Bench, instance: &Running) -> i64 {
     let owner = format!("LIKE '%:{}'", instance.id());
-    bench.count(&format!("SELECT count(*) FROM partition_progress WHERE owner {owner}"))
+    let query = format!("SELECT count(*) FROM partition_progress WHERE owner {owner}");
+    // Before the first instance has made the tables there is none.
+    bench.sql().query_one(query.as_str(), &[]).map_or(0, |row| row.get(0))
 }

@@ -62,6 +62,14 @@ pub(crate) fn read(brokers: &str, topic: &str) -> Vec<Record> {
     records
 }
 
+/// The sum of all partitions' ends.
+pub(crate) fn end(brokers: &str, topic: &str) -> i64 {
+    let consumer: BaseConsumer = client(brokers).create().unwrap();
+    let metadata = consumer.fetch_metadata(Some(topic), LIMIT).unwrap();
+    let ends = metadata.topics()[0].partitions().iter();
+    ends.map(|partition| consumer.fetch_watermarks(topic, partition.id(), LIMIT).unwrap().1).sum()
+}
+
 /// Creates a topic that takes records of up to 10 MB.
 pub(crate) fn create(brokers: &str, topic: &str, partitions: i32) {
     let admin: AdminClient<DefaultClientContext> = client(brokers).create().unwrap();

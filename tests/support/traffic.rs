@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::process::{Running, wait_until};
 use super::scratch::Folder;
-use super::{Bench, expected};
+use super::{Bench, expected, kafka};
 
 /// Traffic under way, and what must come out of it.
 pub(crate) struct Traffic {
@@ -60,6 +60,15 @@ impl Traffic {
             let finished = if self.is_endless { running.stop() } else { running.finish() };
             assert_eq!(finished.code, Some(0), "{finished}");
         }
+    }
+
+    /// Waits until all is sent, and then until whoever runs has committed all of it.
+    pub(crate) fn finish_counted(&mut self, bench: &Bench) {
+        self.finish();
+        let sent = kafka::end(&bench.kafka_url, &bench.topic);
+        wait_until("all that was sent is committed", Duration::from_secs(90), || {
+            committed(bench) == sent
+        });
     }
 
     /// Reads the rest of the topic and compares all tables with what must be in them.

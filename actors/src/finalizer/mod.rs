@@ -135,7 +135,9 @@ impl Finalizer {
             Err(reason) => {
                 let wait = self.backoff.next_wait();
                 self.readiness.fails(Part::Postgres, reason.to_string());
-                warn!(%reason, retry_in = ?wait, "windows cannot be made final; trying again");
+                if self.backoff.is_worth_a_word() {
+                    warn!(%reason, retry_in = ?wait, "windows cannot be made final; trying again");
+                }
                 self.round = Round::Running; // until the wait is over
                 ctx.run_later(wait, |finalizer, ctx| {
                     finalizer.round = Round::Resting;

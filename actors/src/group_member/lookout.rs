@@ -20,11 +20,22 @@ pub(super) struct Lookout {
     patience: Backoff,
     /// Whether the group's part of readiness is taken back because of what was seen.
     is_worried: bool,
+    /// Whether the group lets this instance take part.
+    pub(super) has_joined: bool,
 }
 
 impl Lookout {
     pub(super) fn new(patience: Option<Duration>) -> Self {
-        Self { patience: Backoff::new(LOOK, LOOK).with_patience(patience), is_worried: false }
+        let patience = Backoff::new(LOOK, LOOK).with_patience(patience);
+        Self { patience, is_worried: false, has_joined: false }
+    }
+}
+
+impl Lookout {
+    /// A member already, if brokers answer: the next look tells.
+    pub(super) fn is_member(&mut self) {
+        self.has_joined = true;
+        self.is_worried = true;
     }
 }
 
@@ -46,7 +57,7 @@ impl GroupMember {
         match topic_id {
             Ok(now) => {
                 self.lookout.patience.reset();
-                if std::mem::take(&mut self.lookout.is_worried) {
+                if std::mem::take(&mut self.lookout.is_worried) && self.lookout.has_joined {
                     self.parts.readiness.works(Part::Kafka);
                 }
                 if self.topic.as_ref().is_some_and(|topic| !may_be_same_topic(&topic.id, &now)) {

@@ -228,7 +228,15 @@ impl GroupMember {
                 SourceEvent::Failed(error) => {
                     self.end(EndReason::SourceFailed(error.to_string()));
                 }
-                SourceEvent::Joined => self.parts.readiness.works(Part::Kafka),
+                SourceEvent::Joined => {
+                    self.lookout.has_joined = true;
+                    self.parts.readiness.works(Part::Kafka);
+                }
+                SourceEvent::IsMember => self.lookout.is_member(),
+                SourceEvent::Refused(reason) => {
+                    self.lookout.has_joined = false;
+                    self.parts.readiness.fails(Part::Kafka, reason);
+                }
                 SourceEvent::BrokersAway(reason) => {
                     self.worry(reason);
                 }

@@ -57,7 +57,9 @@ pub(super) async fn open(
             return Err(Fatal::OutOfReach(reason));
         }
         let wait = backoff.next_wait();
-        warn!(%reason, retry_in = ?wait, "the topic cannot be opened; trying again");
+        if backoff.is_worth_a_word() {
+            warn!(%reason, retry_in = ?wait, "the topic cannot be opened; trying again");
+        }
         tokio::time::sleep(wait).await;
     }
 }

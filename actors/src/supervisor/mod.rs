@@ -27,18 +27,33 @@ use crate::refuse::RefuseList;
 /// How long a generation must live for the next crash to count as a first one.
 const LIVED_WELL: Duration = Duration::from_secs(60);
 
+/// A look for stalls that comes so late tells of a frozen process, not of a hanging actor.
+const FROZEN: Duration = Duration::from_secs(5);
+
 /// Spawns, watches and replaces generations.
 pub struct PipelineSupervisor {
     blueprint: Blueprint,
     generation: Option<Generation>,
     started: u64,
     started_at: Duration,
+    /// Before the next generation: after a crash, and after an end that is none of this process's fault.
     backoff: Backoff,
+    after_end: Backoff,
     crashes: Crashes,
+    /// When stalls were last looked for, and when the process was last found to have been frozen.
+    looked_at: Duration,
+    woke_at: Duration,
     refuse: RefuseList,
     ends: EndOffsets,
     stopping: bool,
     outcome: Option<oneshot::Sender<Result<(), Fatal>>>,
+}
+
+/// What a generation came to.
+#[derive(Clone, Copy, Debug)]
+enum After {
+    Crash,
+    End,
 }
 
 /// Orders the pipeline to finish: cut, commit, leave the group.
@@ -56,7 +71,10 @@ impl PipelineSupervisor {
             started_at: Duration::ZERO,
             // Short enough for a crash loop to be seen as one, long enough not to burn a core.
             backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(5)),
+            after_end: Backoff::new(Duration::from_millis(200), Duration::from_secs(5)),
             crashes: Crashes::default(),
+            looked_at: clock::monotonic(),
+            woke_at: Duration::ZERO,
             refuse: RefuseList::default(),
             ends: EndOffsets::default(),
             stopping: false,
@@ -96,11 +114,15 @@ impl PipelineSupervisor {
         true
     }
 
-    fn respawn_later(&mut self, ctx: &mut Context<Self>) {
+    fn respawn_later(&mut self, after: After, ctx: &mut Context<Self>) {
         if clock::monotonic().saturating_sub(self.started_at) > LIVED_WELL {
             self.backoff.reset();
+            self.after_end.reset();
         }
-        let wait = self.backoff.next_wait();
+        let wait = match after {
+            After::Crash => self.backoff.next_wait(),
+            After::End => self.after_end.next_wait(),
+        };
         info!(after = ?wait, "starting again from committed progress");
         ctx.run_later(wait, Self::spawn);
     }
@@ -116,7 +138,7 @@ impl PipelineSupervisor {
         self.blueprint.metrics.actor_deaths.with_label_values(&[actor]).inc();
         self.crashes.add(clock::monotonic(), format!("{actor}{work}: {cause}"));
         self.look_at_crashes();
-        self.respawn_later(ctx);
+        self.respawn_later(After::Crash, ctx);
     }
 
     fn look_at_crashes(&mut self) {
@@ -126,9 +148,19 @@ impl PipelineSupervisor {
         }
     }
 
-    /// A generation with an actor that hangs is as dead as one whose actor died.
+    /// A generation with an actor that hangs is as dead as one whose actor died. Where this actor itself was not run for
+    /// long, nobody was: the others get the time to give a sign of life.
     fn look_for_stalls(&mut self, ctx: &mut Context<Self>) {
         self.look_at_crashes();
+        let now = clock::monotonic();
+        let asleep = now.saturating_sub(std::mem::replace(&mut self.looked_at, now));
+        if asleep > FROZEN {
+            warn!(seconds = asleep.as_secs(), "this process was frozen, or had no processor");
+            self.woke_at = now;
+        }
+        if now.saturating_sub(self.woke_at) < FROZEN {
+            return;
+        }
         let limit = self.blueprint.settings.stall_timeout;
         let Some(generation) = &self.generation else { return };
         let Some((actor, silence)) = generation.stalled(limit) else { return };
@@ -154,7 +186,7 @@ impl PipelineSupervisor {
             said,
             "PostgreSQL does not take rejected records at all; nothing is read until it does"
         );
-        self.respawn_later(ctx);
+        self.respawn_later(After::End, ctx);
     }
 
     fn finish(&mut self, outcome: Result<(), Fatal>) {
@@ -199,23 +231,23 @@ impl Handler<GenerationEnded> for PipelineSupervisor {
             EndReason::Fenced(reason) => {
                 self.blueprint.metrics.fenced_commits.inc();
                 warn!(%reason, "what was read is thrown away");
-                self.respawn_later(ctx);
+                self.respawn_later(After::End, ctx);
             }
             EndReason::RevokedUncommitted => {
                 self.blueprint.metrics.late_revocations.inc();
-                self.respawn_later(ctx);
+                self.respawn_later(After::End, ctx);
             }
             EndReason::TopicRecreated => {
                 warn!(
                     "the topic was deleted and created again; what was read since the last commit is thrown away"
                 );
-                self.respawn_later(ctx);
+                self.respawn_later(After::End, ctx);
             }
             EndReason::SourceFailed(reason) => {
                 warn!(reason, "the Kafka client cannot go on");
                 self.crashes.add(clock::monotonic(), format!("Kafka client: {reason}"));
                 self.look_at_crashes();
-                self.respawn_later(ctx);
+                self.respawn_later(After::Crash, ctx);
             }
             EndReason::Refused(refused) => {
                 warn!(

@@ -178,7 +178,9 @@ async fn commit(
             }
             StoreError::Unavailable(reason) => {
                 let wait = backoff.next_wait();
-                warn!(epoch = number, %reason, retry_in = ?wait, "PostgreSQL does not commit; trying again");
+                if backoff.is_worth_a_word() {
+                    warn!(epoch = number, %reason, retry_in = ?wait, "PostgreSQL does not commit; trying again");
+                }
                 tokio::time::sleep(wait).await;
             }
             StoreError::Fenced(reason) => return Err(EndReason::Fenced(reason)),
@@ -193,7 +195,9 @@ async fn commit(
                 }
                 Err(reason) => {
                     let wait = backoff.next_wait();
-                    warn!(epoch = number, %reason, retry_in = ?wait, "PostgreSQL refuses an epoch; trying again");
+                    if backoff.is_worth_a_word() {
+                        warn!(epoch = number, %reason, retry_in = ?wait, "PostgreSQL refuses an epoch; trying again");
+                    }
                     tokio::time::sleep(wait).await;
                 }
             },

@@ -24,7 +24,7 @@ pub(super) type Consumer = BaseConsumer<Membership>;
 /// What hitstream sets unless `[kafka.properties]` says otherwise.
 const DEFAULTS: &[(&str, &str)] = &[
     ("client.id", "hitstream"),
-    ("partition.assignment.strategy", "cooperative-sticky"),
+    ("partition.assignment.strategy", STRATEGY),
     // A killed instance's partitions move within 10 s: this, a heartbeat of the others, and their first commit. Brokers
     // allow no less than 6 s unless told to.
     ("session.timeout.ms", DEFAULT_SESSION_TIMEOUT_MS),
@@ -42,6 +42,9 @@ const DEFAULTS: &[(&str, &str)] = &[
 /// Those of them that the client refuses with `group.protocol=consumer`: there the brokers have the say.
 const BROKERS_DECIDE: &[&str] =
     &["partition.assignment.strategy", "session.timeout.ms", "heartbeat.interval.ms"];
+
+/// The one strategy whose assignments are taken up and given back partition by partition.
+const STRATEGY: &str = "cooperative-sticky";
 
 /// What hitstream needs: offsets live in PostgreSQL, ends of partitions are told, lost records are noticed.
 const REQUIRED: &[(&str, &str)] = &[
@@ -89,11 +92,11 @@ impl Membership {
 impl ClientContext for Membership {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         match level {
-            RDKafkaLogLevel::Emerg
-            | RDKafkaLogLevel::Alert
-            | RDKafkaLogLevel::Critical
-            | RDKafkaLogLevel::Error => error!(facility, "{message}"),
-            RDKafkaLogLevel::Warning => warn!(facility, "{message}"),
+            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+                error!(facility, "{message}")
+            }
+            // A connection that fails is an error to the client; it goes on trying.
+            RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => warn!(facility, "{message}"),
             RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => info!(facility, "{message}"),
             RDKafkaLogLevel::Debug => debug!(facility, "{message}"),
         }
@@ -177,6 +180,13 @@ pub(super) fn consumer(settings: &KafkaSettings) -> Result<Consumer, SourceError
         if !(settings.uses_consumer_protocol() && BROKERS_DECIDE.contains(key)) {
             config.set(*key, *value);
         }
+    }
+    if let Some(strategy) = settings.property("partition.assignment.strategy")
+        && strategy != STRATEGY
+    {
+        return Err(SourceError::Configuration(format!(
+            "kafka.properties \"partition.assignment.strategy\" is {strategy:?}, but hitstream needs {STRATEGY:?}: remove it"
+        )));
     }
     for (key, value) in &settings.properties {
         if let Some((_, needed)) =

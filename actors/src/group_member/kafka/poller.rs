@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use hitstream_domain::progress::{Offset, PartitionId};
 use rdkafka::Offset as KafkaOffset;
 use rdkafka::consumer::{CommitMode, Consumer as _};
+use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka_sys::RDKafkaErrorCode;
 use tracing::{debug, info, warn};
@@ -72,6 +73,8 @@ pub(super) struct Poller {
     assigned: BTreeSet<PartitionId>,
     /// Whether the group waits for partitions to be let go.
     owes_release: bool,
+    /// Whether the group has given it anything yet, be it no partition.
+    has_joined: bool,
     /// How far each partition that the client fetches was taken.
     positions: BTreeMap<PartitionId, Position>,
     generation: Option<Generation>,
@@ -102,6 +105,7 @@ impl Poller {
             queue,
             assigned: BTreeSet::new(),
             owes_release: false,
+            has_joined: false,
             positions: BTreeMap::new(),
             generation: None,
             life,
@@ -143,6 +147,9 @@ impl Poller {
             Command::Attach(attachment) => {
                 self.detach();
                 let generation = Generation { attachment, sinks: BTreeMap::new() };
+                if self.has_joined {
+                    generation.tell(SourceEvent::IsMember);
+                }
                 if !self.assigned.is_empty() {
                     generation.tell(SourceEvent::Assigned(self.assigned.iter().copied().collect()));
                 }
@@ -162,10 +169,8 @@ impl Poller {
 
     /// Callbacks, rebalances and errors: everything that is not data.
     fn serve_group(&mut self, wait: Duration) {
-        if let Some(Err(error)) = self.consumer.poll(wait)
-            && self.trouble.is_news(())
-        {
-            warn!(%error, "Kafka consumer; the client goes on trying");
+        if let Some(Err(error)) = self.consumer.poll(wait) {
+            self.group_error(&error);
         }
         if let Some((code, reason)) = self.consumer.client().fatal_error() {
             self.life.end();
@@ -192,9 +197,39 @@ impl Poller {
         }
     }
 
+    /// The group refuses this member; where its settings are at fault, trying again changes nothing.
+    fn group_error(&mut self, error: &KafkaError) {
+        use RDKafkaErrorCode as Code;
+        let wrong = match error.rdkafka_error_code() {
+            Some(Code::InvalidSessionTimeout) => {
+                "session.timeout.ms lies outside what the brokers allow (group.min.session.timeout.ms, 6 s by default, to \
+                 group.max.session.timeout.ms)"
+            }
+            Some(Code::InconsistentGroupProtocol) => {
+                "the group's other members use another protocol or assignment strategy: stop them, or set kafka.group to \
+                 a name of its own"
+            }
+            Some(Code::InvalidGroupId) => "kafka.group is no name that the brokers take",
+            Some(Code::GroupAuthorizationFailed | Code::TopicAuthorizationFailed) => {
+                if let Some(generation) = &self.generation {
+                    generation.tell(SourceEvent::Refused(error.to_string()));
+                }
+                return;
+            }
+            _ => {
+                if self.trouble.is_news(()) {
+                    warn!(%error, "Kafka consumer; the client goes on trying");
+                }
+                return;
+            }
+        };
+        self.fail(SourceError::Configuration(format!("{error}: {wrong}")));
+    }
+
     fn assigned(&mut self, partitions: Vec<PartitionId>) {
         info!(partitions = %numbers(&partitions), "the group assigns partitions");
         self.assigned.extend(&partitions);
+        self.has_joined = true;
         if let Some(generation) = &self.generation {
             generation.tell(SourceEvent::Joined);
         }

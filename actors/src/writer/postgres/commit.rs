@@ -307,6 +307,7 @@ async fn copy(
             sink.send(part).await.map_err(|error| classify(&error))?;
         }
     }
+    fault_point!("commit::amid_copy");
     sink.feed(Bytes::from_static(&[0xff, 0xff])).await.map_err(|error| classify(&error))?;
     let taken = sink.finish().await.map_err(|error| classify(&error))?;
     all_taken(taken, sent)

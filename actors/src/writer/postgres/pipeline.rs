@@ -25,12 +25,17 @@ pub(super) async fn open_topic(
     let locked = transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&lock]).await;
     locked.map_err(|error| classify(&error))?;
     claim_schema(&transaction, &store.pipeline, topic).await?;
-    let known = newest_incarnation(&transaction).await?;
-    let incarnation = match &known {
-        None => 0,
-        Some((incarnation, topic_id)) if topic.may_have_id(topic_id) => *incarnation,
-        Some((incarnation, _)) if store.pipeline.accept_data_loss => incarnation + 1,
-        Some(_) => {
+    let known = incarnations(&transaction).await?;
+    let newest = known.last().filter(|newest| topic.may_have_id(&newest.topic_id));
+    let same = known.iter().find(|known| topic.topic_id == known.topic_id);
+    let incarnation = match newest.or(same) {
+        _ if known.is_empty() => 0,
+        Some(this) => {
+            return_to(&transaction, this.number, &known).await?;
+            this.number
+        }
+        None if store.pipeline.accept_data_loss => known.last().map_or(0, |last| last.number + 1),
+        None => {
             return Err(StoreError::Mismatch(format!(
                 "topic {:?} was deleted and created again since it was last read: its new records would be counted \
                  beside the old. If that is meant, set kafka.on_data_loss = \"continue\"; else use another schema or \
@@ -39,7 +44,7 @@ pub(super) async fn open_topic(
             )));
         }
     };
-    let from_latest = known.is_none() && store.pipeline.start_at_latest;
+    let from_latest = known.is_empty() && store.pipeline.start_at_latest;
     insert_rows(&transaction, topic, incarnation, from_latest).await?;
     let partitions = read_rows(&transaction, incarnation).await?;
     transaction.commit().await.map_err(|error| classify(&error))?;
@@ -120,12 +125,45 @@ fn seconds(micros: i64) -> String {
     format!("{} s", micros as f64 / 1e6)
 }
 
-async fn newest_incarnation(
+/// One life of the topic, from a creation to a deletion.
+struct Incarnation {
+    number: i32,
+    topic_id: String,
+    has_progress: bool,
+}
+
+/// All that are known, oldest first.
+async fn incarnations(transaction: &Transaction<'_>) -> Result<Vec<Incarnation>, StoreError> {
+    let select = "SELECT incarnation, min(topic_id), bool_or(next_offset > start_offset) FROM partition_progress \
+         GROUP BY incarnation ORDER BY incarnation";
+    let rows = transaction.query(select, &[]).await.map_err(|error| classify(&error))?;
+    let all = rows.iter().map(|row| Incarnation {
+        number: row.get(0),
+        topic_id: row.get(1),
+        has_progress: row.get(2),
+    });
+    Ok(all.collect())
+}
+
+/// An id never comes back once another took its place. So where a newer incarnation has progress, whoever described the
+/// topic was told of it late, by a broker or by being frozen meanwhile; where none has, it was the newer ones that were
+/// made of late news, and they go.
+async fn return_to(
     transaction: &Transaction<'_>,
-) -> Result<Option<(i32, String)>, StoreError> {
-    let select = "SELECT incarnation, topic_id FROM partition_progress ORDER BY incarnation DESC, partition LIMIT 1";
-    let row = transaction.query_opt(select, &[]).await.map_err(|error| classify(&error))?;
-    Ok(row.map(|row| (row.get(0), row.get(1))))
+    number: i32,
+    known: &[Incarnation],
+) -> Result<(), StoreError> {
+    let newer = || known.iter().filter(|known| known.number > number);
+    if newer().any(|newer| newer.has_progress) {
+        return Err(StoreError::Unavailable(
+            "the brokers describe a former topic of this name, deleted since".to_owned(),
+        ));
+    }
+    if newer().count() > 0 {
+        let delete = "DELETE FROM partition_progress WHERE incarnation > $1";
+        transaction.execute(delete, &[&number]).await.map_err(|error| classify(&error))?;
+    }
+    Ok(())
 }
 
 async fn insert_rows(

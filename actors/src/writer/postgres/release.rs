@@ -72,13 +72,19 @@ async fn release_one(
     transaction: &Transaction<'_>,
     partition: PartitionId,
 ) -> Result<Result<(), StoreError>, Error> {
-    let update = "UPDATE partition_progress SET idle_until = 'infinity' \
-         WHERE partition = $1 AND incarnation = (SELECT max(incarnation) FROM partition_progress)";
-    if transaction.execute(update, &[&partition.0]).await? == 0 {
+    let select = "SELECT idle_until IS NOT DISTINCT FROM 'infinity' FROM partition_progress \
+         WHERE partition = $1 AND incarnation = (SELECT max(incarnation) FROM partition_progress) FOR UPDATE";
+    let Some(row) = transaction.query_opt(select, &[&partition.0]).await? else {
         return Ok(Err(StoreError::Mismatch(format!(
             "the topic has no partition {partition} in the tables; `hitstream frontier` lists those there are"
         ))));
+    };
+    if row.get(0) {
+        return Ok(Ok(())); // released and noted before
     }
+    let update = "UPDATE partition_progress SET idle_until = 'infinity' \
+         WHERE partition = $1 AND incarnation = (SELECT max(incarnation) FROM partition_progress)";
+    transaction.execute(update, &[&partition.0]).await?;
     let note = "UPDATE frontier SET note = concat_ws(E'\\n', note, format('partition %s released by hand at %s by %s', \
          $1::int, now(), session_user))";
     transaction.execute(note, &[&partition.0]).await?;
