@@ -25,6 +25,7 @@ mod import;
 mod instances;
 mod outage;
 mod reach;
+mod readme;
 mod refused;
 mod settings;
 mod spark;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::config::LogFormat;
 use crate::demo::DemoArgs;
@@ -142,6 +143,32 @@ late_web_traffic. It lasts until the partition's next accepted record and is not
 
 Exit codes: 0 all is accounted for, 1 it is not.")]
     Audit(AuditArgs),
+    /// Print completions for a shell
+    #[command(after_help = "Examples:
+  hitstream completions bash > /etc/bash_completion.d/hitstream
+  hitstream completions zsh > \"${fpath[1]}/_hitstream\"
+  hitstream completions fish > ~/.config/fish/completions/hitstream.fish")]
+    Completions(CompletionsArgs),
+    /// Print manual pages, of hitstream or of one command
+    #[command(after_help = "Examples:
+  hitstream man | man -l -
+  hitstream man run > hitstream-run.1")]
+    Man(ManArgs),
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+/// Arguments of `man`.
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// The command; hitstream as a whole if none is given
+    pub command: Option<String>,
 }
 
 /// Arguments of `run`.

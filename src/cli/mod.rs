@@ -3,6 +3,7 @@
 mod args;
 mod error;
 mod logging;
+mod manual;
 pub(crate) mod output;
 mod panic;
 pub(crate) mod progress;
@@ -10,8 +11,8 @@ pub(crate) mod stop;
 pub(crate) mod words;
 
 pub use args::{
-    AuditArgs, Cli, Command, FrontierArgs, GlobalArgs, ImportArgs, KeyArgs, MigrateArgs, RunArgs,
-    TopicArgs,
+    AuditArgs, Cli, Command, CompletionsArgs, FrontierArgs, GlobalArgs, ImportArgs, KeyArgs,
+    ManArgs, MigrateArgs, RunArgs, TopicArgs,
 };
 pub use error::{CliError, Outcome};
 
@@ -86,6 +87,8 @@ fn dispatch(config: &Config, command: Command) -> Result<Outcome, CliError> {
         Command::Migrate(args) => crate::migrate::migrate(config, &args),
         Command::Frontier(args) => crate::frontier::frontier(config, &args),
         Command::Audit(args) => crate::audit::audit(config, &args),
+        Command::Completions(args) => manual::completions(&args),
+        Command::Man(args) => manual::man(&args),
     }
 }
 

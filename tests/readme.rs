@@ -1,0 +1,179 @@
+//! What the documents say to a newcomer: every command of the README works, every link leads somewhere.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::support::Bench;
+use crate::support::hit::Hit;
+use crate::support::process::{Hitstream, wait_until};
+use crate::support::scratch::Folder;
+use crate::support::traffic::committed;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    std::fs::read_to_string(path.as_ref()).unwrap_or_else(|e| panic!("{:?}: {e}", path.as_ref()))
+}
+
+/// The code blocks of a document in these languages.
+fn blocks(text: &str, languages: &[&str]) -> Vec<String> {
+    let mut blocks = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        let Some(language) = line.trim_start().strip_prefix("```") else { continue };
+        let block: Vec<&str> =
+            lines.by_ref().take_while(|line| line.trim_start() != "```").collect();
+        if languages.contains(&language) {
+            blocks.push(block.join("\n"));
+        }
+    }
+    blocks
+}
+
+/// The commands of the README, one by one, without comments and prompts.
+fn commands() -> Vec<String> {
+    let readme = read(root().join("README.md"));
+    let mut commands = Vec::new();
+    for block in blocks(&readme, &["sh"]) {
+        commands.extend(block.lines().map(str::to_owned));
+    }
+    for block in blocks(&readme, &["console"]) {
+        commands.extend(block.lines().filter_map(|line| Some(line.strip_prefix("$ ")?.to_owned())));
+    }
+    let bare = commands.iter().map(|line| line.split(" #").next().unwrap_or_default());
+    bare.flat_map(|line| line.split("&&")).map(|command| command.trim().to_owned()).collect()
+}
+
+/// The targets of the Makefile.
+fn targets() -> BTreeSet<String> {
+    let makefile = read(root().join("Makefile"));
+    let heads = makefile.lines().filter_map(|line| line.split_once(':'));
+    heads.map(|(name, _)| name.to_owned()).filter(|name| !name.starts_with('.')).collect()
+}
+
+#[test]
+fn every_command_of_the_readme_works() {
+    let Some(bench) = Bench::new("readme") else { return };
+    let folder = Folder::new();
+    let log = folder.path("access.log");
+    std::fs::write(&log, "192.0.2.1 - - [17/May/2024:10:05:03 +0000] \"GET / HTTP/1.1\" 200 5\n")
+        .unwrap();
+    let stream = folder.path("stream.env");
+    std::fs::write(&stream, "IP_CODING_KEY=\n").unwrap();
+    let mut ran = 0;
+    for command in commands().iter().filter(|command| !command.is_empty()) {
+        let words: Vec<&str> = command.split_whitespace().collect();
+        match words[..] {
+            ["make", target, ..] => {
+                assert!(targets().contains(target), "no target: {command}");
+            }
+            // The shell's own, between commands.
+            [".", "./.services.env"] | ["PATH=$PWD/target/release:$PATH"] => {}
+            ["psql", ..] => {
+                let sql = command.split('\'').nth(1).unwrap();
+                assert!(!bench.sql().query(sql, &[]).unwrap().is_empty(), "{command}");
+            }
+            ["hitstream", "import", ref options @ .., last] => {
+                assert!(last.starts_with('/'), "{command}");
+                let arguments = [&["import"], options, &[log.to_str().unwrap()]].concat();
+                bench.done(&arguments);
+            }
+            ["hitstream", ref arguments @ ..] => {
+                bench.done(arguments);
+            }
+            _ => panic!("no test runs this command of the README: {command}"),
+        }
+        ran += 1;
+    }
+    assert!(ran > 8, "{ran}");
+    // What goes on for ever, and the former job's environment.
+    bench.send(0, &[Hit::at(0).host("h").record()]);
+    let all = crate::support::kafka::end(&bench.kafka_url, &bench.topic);
+    let running = bench.hitstream(&["--env-file", stream.to_str().unwrap(), "run"]).start();
+    wait_until("it counts", PATIENCE, || committed(&bench) == all);
+    running.stop();
+}
+
+#[test]
+fn every_query_of_the_readme_works() {
+    let Some(bench) = Bench::new("queries") else { return };
+    bench.done(&["migrate"]);
+    let queries = blocks(&read(root().join("README.md")), &["sql"]);
+    assert!(!queries.is_empty());
+    for query in queries {
+        bench.sql().batch_execute(&query).unwrap_or_else(|error| panic!("{error}: {query}"));
+    }
+}
+
+#[test]
+fn every_command_has_completions_and_a_manual_page() {
+    for shell in ["bash", "zsh", "fish"] {
+        let completions = Hitstream::new(&["completions", shell]).finish();
+        assert_eq!(completions.code, Some(0), "{completions}");
+        for word in ["generate", "--create-topic", "--until-end"] {
+            let word = if shell == "fish" { word.trim_start_matches('-') } else { word };
+            assert!(completions.stdout.contains(word), "{shell}: {word}");
+        }
+    }
+    let whole = Hitstream::new(&["man"]).finish();
+    assert!(whole.stdout.starts_with(".ie") && whole.stdout.contains(".TH hitstream"), "{whole}");
+    let page = Hitstream::new(&["man", "run"]).finish();
+    assert!(page.stdout.contains(".TH hitstream-run") && page.stdout.contains("until"), "{page}");
+    let unknown = Hitstream::new(&["man", "rnu"]).finish();
+    assert_eq!(unknown.code, Some(64), "{unknown}");
+}
+
+/// The anchors of a document, as they are made of its headings.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    headings
+        .map(|line| {
+            let heading = line.trim_start_matches('#').trim().to_lowercase();
+            let kept = heading.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+            kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+        })
+        .collect()
+}
+
+/// The targets of links `[text](target)`.
+fn links(text: &str) -> Vec<String> {
+    let parts = text.split("](").skip(1);
+    parts.filter_map(|part| Some(part.split_once(')')?.0.to_owned())).collect()
+}
+
+#[test]
+fn every_link_of_the_documents_leads_somewhere() {
+    let mut documents = vec![root().join("README.md"), root().join("CHANGELOG.md")];
+    let docs = std::fs::read_dir(root().join("docs")).unwrap().flatten();
+    documents.extend(
+        docs.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "md")),
+    );
+    let (mut checked, mut broken) = (0, Vec::new());
+    for document in &documents {
+        let text = read(document);
+        for link in links(&text) {
+            if link.starts_with("https://") {
+                continue; // the network's, not ours
+            }
+            let (file, anchor) = link.split_once('#').unwrap_or((&link, ""));
+            let target = if file.is_empty() {
+                document.clone()
+            } else {
+                document.parent().unwrap().join(file)
+            };
+            let leads =
+                target.exists() && (anchor.is_empty() || anchors(&read(&target)).contains(anchor));
+            checked += 1;
+            if !leads {
+                broken.push(format!("{}: {link}", document.display()));
+            }
+        }
+    }
+    assert!(checked > 20, "{checked}");
+    assert!(broken.is_empty(), "{broken:#?}");
+}
