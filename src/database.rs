@@ -6,6 +6,7 @@ use hitstream_actors::backoff::Backoff;
 use hitstream_actors::store::StoreError;
 use hitstream_actors::writer::postgres::{ConnectError, PostgresSettings, connect};
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 
 use crate::cli::CliError;
 use crate::config::Config;
@@ -28,10 +29,7 @@ pub(crate) async fn connected(
             Err(ConnectError::Denied(reason)) => return Err(denied(&target, &reason)),
             Err(ConnectError::Unreachable(reason)) => {
                 if limit.is_some_and(|limit| begin.elapsed() >= limit) {
-                    return Err(CliError::Unreachable(format!(
-                        "PostgreSQL at {target} does not answer: {reason}. Is it running, and does POSTGRES_URL (or \
-                         postgres.url) name it?"
-                    )));
+                    return Err(silent(&target, &reason));
                 }
                 let wait = backoff.next_wait();
                 tracing::warn!(server = %target, %reason, retry_in = ?wait, "PostgreSQL does not answer; trying again");
@@ -39,6 +37,24 @@ pub(crate) async fn connected(
             }
         }
     }
+}
+
+/// Connects, or says at once why not.
+pub(crate) async fn connected_at_once(
+    config: &Config,
+    settings: &PostgresSettings,
+) -> Result<Client, CliError> {
+    let target = config.postgres.target();
+    connect(settings).await.map_err(|error| match error {
+        ConnectError::Denied(reason) => denied(&target, &reason),
+        ConnectError::Unreachable(reason) => silent(&target, &reason),
+    })
+}
+
+fn silent(target: &str, reason: &str) -> CliError {
+    CliError::Unreachable(format!(
+        "PostgreSQL at {target} does not answer: {reason}. Is it running, and does POSTGRES_URL (or postgres.url) name it?"
+    ))
 }
 
 fn denied(target: &str, reason: &str) -> CliError {
@@ -59,6 +75,24 @@ pub(crate) fn failure(config: &Config, error: StoreError) -> CliError {
             CliError::Bug(anyhow::anyhow!("PostgreSQL at {}: {reason}", config.postgres.target()))
         }
     }
+}
+
+/// What a failed query of hitstream's own tables means to a command.
+pub(crate) fn query_failure(config: &Config, error: &tokio_postgres::Error) -> CliError {
+    let place = format!("schema {} of {}", config.postgres.schema, config.postgres.target());
+    match error.code() {
+        Some(code) if [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_COLUMN].contains(code) => {
+            CliError::Mismatch(format!(
+                "{place} has no tables of this version of hitstream; `hitstream migrate` makes them"
+            ))
+        }
+        _ => CliError::Unreachable(format!("{place}: {}", describe(error))),
+    }
+}
+
+/// The server's own words, or the driver's.
+pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
+    error.as_db_error().map_or_else(|| error.to_string(), |db| db.message().to_owned())
 }
 
 /// Runs a command's future on a runtime of its own.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use hitstream_actors::writer::postgres::{FrontierReport, release_frontier};
+use hitstream_domain::frontier::PartitionClock;
 use hitstream_domain::progress::PartitionId;
 use hitstream_domain::time::EventTime;
 use serde::Serialize;
@@ -51,7 +52,7 @@ struct PartitionAnswer {
 /// What a partition is to the frontier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum State {
+pub(crate) enum State {
     /// Its watermark is the least.
     Holds,
     /// Its watermark is further on.
@@ -62,29 +63,61 @@ enum State {
     Released,
 }
 
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Holds => "held by it",
+            Self::Ahead => "ahead of it",
+            Self::Idle => "not held: idle",
+            Self::Released => "not held: released by hand",
+        })
+    }
+}
+
+/// One partition as the frontier sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) partition: PartitionId,
+    /// `None` before the first hit.
+    pub(crate) watermark: Option<EventTime>,
+    pub(crate) idle_until: Option<EventTime>,
+    pub(crate) state: State,
+}
+
+/// Tells what each partition is to the frontier.
+pub(crate) fn standings(report: &FrontierReport) -> Vec<Standing> {
+    let watermark = |max: Option<EventTime>| max.map(|time| time.minus(report.delay));
+    let is_idle = |until: Option<EventTime>| until.is_some_and(|until| report.now < until);
+    let clocks = || report.partitions.iter().map(|(_, clock)| clock);
+    let awake = clocks().filter(|clock| !is_idle(clock.idle_until));
+    let least = awake.map(|clock| watermark(clock.max_event_time)).min();
+    let standing = |(partition, clock): &(PartitionId, PartitionClock)| Standing {
+        partition: *partition,
+        watermark: watermark(clock.max_event_time),
+        idle_until: clock.idle_until.filter(|until| report.now < *until),
+        state: match clock.idle_until {
+            Some(EventTime::INFINITY) => State::Released,
+            until if is_idle(until) => State::Idle,
+            _ if Some(watermark(clock.max_event_time)) == least => State::Holds,
+            _ => State::Ahead,
+        },
+    };
+    report.partitions.iter().map(standing).collect()
+}
+
+/// The frontier in words for scripts: `None` before the first window is final.
+pub(crate) fn shown(frontier: EventTime) -> Option<String> {
+    (frontier > EventTime::NEG_INFINITY).then(|| frontier.to_string())
+}
+
 impl Answer {
     fn new(report: &FrontierReport, released: BTreeSet<i32>) -> Self {
-        let watermark = |max: Option<EventTime>| max.map(|time| time.minus(report.delay));
-        let is_idle = |until: Option<EventTime>| until.is_some_and(|until| report.now < until);
-        let clocks = || report.partitions.iter().map(|(_, clock)| clock);
-        let awake = clocks().filter(|clock| !is_idle(clock.idle_until));
-        let least = awake.map(|clock| watermark(clock.max_event_time)).min();
-        let partitions = report.partitions.iter().map(|(partition, clock)| PartitionAnswer {
-            partition: partition.0,
-            watermark: watermark(clock.max_event_time).map(|time| time.to_string()),
-            state: match clock.idle_until {
-                Some(EventTime::INFINITY) => State::Released,
-                until if is_idle(until) => State::Idle,
-                _ if Some(watermark(clock.max_event_time)) == least => State::Holds,
-                _ => State::Ahead,
-            },
+        let partitions = standings(report).into_iter().map(|standing| PartitionAnswer {
+            partition: standing.partition.0,
+            watermark: standing.watermark.map(|time| time.to_string()),
+            state: standing.state,
         });
-        Self {
-            frontier: (report.frontier > EventTime::NEG_INFINITY)
-                .then(|| report.frontier.to_string()),
-            released,
-            partitions: partitions.collect(),
-        }
+        Self { frontier: shown(report.frontier), released, partitions: partitions.collect() }
     }
 }
 
@@ -98,12 +131,6 @@ impl fmt::Display for Answer {
         writeln!(f, "{:>9}  {:<27}  frontier", "partition", "watermark")?;
         for PartitionAnswer { partition, watermark, state } in &self.partitions {
             let watermark = watermark.as_deref().unwrap_or("no hit yet");
-            let state = match state {
-                State::Holds => "held by it",
-                State::Ahead => "behind it",
-                State::Idle => "not held: idle",
-                State::Released => "not held: released by hand",
-            };
             writeln!(f, "{partition:>9}  {watermark:<27}  {state}")?;
         }
         Ok(())

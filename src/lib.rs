@@ -10,11 +10,14 @@
 //! | [`demo`] | everything embedded, to be looked at |
 //! | [`run`] | the pipeline, wired up and watched |
 //! | [`migrate`], [`audit`] | the tables: bringing them up, proving them right against their ledger and Kafka |
+//! | [`status`], [`frontier`] | where the pipeline stands, what holds windows open |
+//! | [`check`] | settings, Kafka and PostgreSQL: whether a run would start |
 //! | [`produce`] | writing records to the topic; used by `import` and `generate` |
 //! | [`import`] | access logs and JSON lines into the topic |
 //! | [`generate`] | synthetic traffic into the topic, and what must come out of it |
 
 pub mod audit;
+pub mod check;
 pub mod cli;
 pub mod config;
 mod database;
@@ -25,5 +28,6 @@ pub mod import;
 pub mod migrate;
 pub mod produce;
 pub mod run;
+pub mod status;
 mod topic;
 mod wiring;

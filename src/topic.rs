@@ -22,7 +22,7 @@ pub(crate) fn failure(config: &Config, error: SourceError) -> CliError {
     let brokers = &config.kafka.brokers;
     match error {
         SourceError::TopicMissing(topic) => CliError::Mismatch(format!(
-            "topic {topic:?} does not exist at {brokers}; create it with `hitstream run --create-topic --partitions N`, \
+            "topic {topic:?} does not exist at {brokers}. Create it with `hitstream run --create-topic --partitions N`, \
              or set KAFKA_TOPIC (or kafka.topic) to the one that is meant"
         )),
         SourceError::Configuration(reason) => CliError::Usage(reason),

@@ -8,7 +8,8 @@ use crate::support::process::{Running, wait_until};
 use crate::support::{Bench, kafka, process::Hitstream};
 
 const PATIENCE: Duration = Duration::from_secs(20);
-const COMMANDS: [&str; 7] = ["demo", "run", "import", "generate", "migrate", "frontier", "audit"];
+const COMMANDS: [&str; 9] =
+    ["demo", "run", "import", "generate", "migrate", "frontier", "status", "check", "audit"];
 
 #[test]
 fn help_of_every_command_has_examples() {

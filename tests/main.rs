@@ -14,6 +14,7 @@
 
 mod audit;
 mod bad_input;
+mod check;
 mod command_line;
 mod crash;
 mod demo;
@@ -29,6 +30,7 @@ mod readme;
 mod refused;
 mod settings;
 mod spark;
+mod status;
 mod support;
 mod tables;
 mod topic;

@@ -3,11 +3,11 @@
 use hitstream_actors::writer::postgres::ROW_MISSING;
 use hitstream_domain::progress::{Ledger, Offset, PartitionId};
 use hitstream_domain::rollup::ROLLUPS;
-use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error, IsolationLevel, Row, Transaction};
 
 use crate::cli::CliError;
 use crate::config::Config;
+use crate::database;
 
 /// Everything that is compared.
 #[derive(Debug, Default)]
@@ -62,23 +62,8 @@ const PROGRESS: &str = "SELECT incarnation, partition, topic_id, start_offset, n
 /// Reads all in one read-only snapshot: a commit is in it whole or not at all.
 pub(super) async fn read(config: &Config, client: &mut Client) -> Result<Facts, CliError> {
     let facts = read_snapshot(client).await;
-    let facts = facts.map_err(|error| {
-        let place =
-            format!("schema {} of {}", config.postgres.schema, config.postgres.target());
-        match error.code() {
-            Some(code) if *code == SqlState::UNDEFINED_TABLE || *code == SqlState::UNDEFINED_COLUMN => {
-                CliError::Mismatch(format!(
-                    "{place} has no tables of this version of hitstream; `hitstream migrate` makes them"
-                ))
-            }
-            _ => CliError::Unreachable(format!("{place}: {}", describe(&error))),
-        }
-    })?;
+    let facts = facts.map_err(|error| database::query_failure(config, &error))?;
     facts.ok_or_else(|| CliError::Mismatch(ROW_MISSING.to_owned()))
-}
-
-fn describe(error: &Error) -> String {
-    error.as_db_error().map_or_else(|| error.to_string(), |db| db.message().to_owned())
 }
 
 /// `None` where a row is gone that is there for good.

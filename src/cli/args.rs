@@ -58,6 +58,36 @@ frontier of all partitions, so compare, for each window, host and referrer: fina
 late is at least as much. Ctrl-C ends orderly: what Kafka has acknowledged until then is what the file counts.
 The topic's message.timestamp.type has to be CreateTime, Kafka's default.";
 
+const STATUS_HELP: &str = "Examples:
+  hitstream status
+  hitstream status --json
+
+It reads one snapshot of the tables, locks nothing, and asks Kafka where the topic ends; no instance needs to run.
+lag: records in Kafka that are not in the tables yet. oldest unread: how long ago the first of them was written, by its
+Kafka timestamp, which producers set. frontier: what the partition is to it, as in `hitstream frontier`; a window is
+final once the frontier has passed its end. The frontier itself is moved when that may make a window final: in between
+it lies behind the least watermark. last commit, by: who last committed something of the partition, and when; an
+instance commits only what is new, and claims to be idle. waits for: partitions whose watermark is behind the window's
+end. Of many open windows the 20 that end first are shown.
+--json: {topic, group, database, frontier, frontier_age_seconds, held_by, lag_records, partitions: [{partition,
+next_offset, end_offset, lag_records, oldest_unread_seconds, watermark, state, idle_seconds_left, owner,
+last_commit_seconds}], open_windows: [{window_start, window_end, rows, hits, is_final, waits_for}], open_windows_total,
+ledger: {records, accepted, rejected, sanitised, stored, counted, late, diverted, lost}, instances: [{owner, partitions,
+last_commit_seconds}], notes}. state: holds, ahead, idle, released. What is not known is null.
+Exit codes: 64 no pipeline has run yet, or there is no such topic; 69 PostgreSQL or Kafka stayed out of reach. Where only
+Kafka did, what the tables tell is shown all the same.";
+
+const CHECK_HELP: &str = "Examples:
+  hitstream check
+  hitstream --env-file stream.env check --json
+  hitstream check --print-config
+
+It changes nothing and joins no group. Each check is ok, warn, fail or skipped, the last where another one has to be
+mended first. It gives up on a service after about 15 s.
+--json: {ok, checks: [{check, result, detail, advice}]}. advice: what to do, or null.
+Exit codes: 0 nothing fails; 64 something has to be changed: a setting, the topic, the tables, rights; 69 otherwise, where a
+service is out of reach or refuses.";
+
 /// What applies to every command.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Settings")]
@@ -136,6 +166,12 @@ partition that nobody reads, or whose producer is dead, holds it, and with it ev
 partition makes those windows final without waiting. Hits that still come there are not lost: they are counted in
 late_web_traffic. It lasts until the partition's next accepted record and is noted in frontier.note.")]
     Frontier(FrontierArgs),
+    /// Show where the pipeline stands: lag, frontier, open windows, ledger, instances
+    #[command(after_help = STATUS_HELP)]
+    Status(StatusArgs),
+    /// Check settings, Kafka and PostgreSQL: would a run start?
+    #[command(after_help = CHECK_HELP)]
+    Check(CheckArgs),
     /// Prove that nothing is lost and nothing doubled
     #[command(after_help = "Examples:
   hitstream audit
@@ -233,6 +269,22 @@ pub struct FrontierArgs {
 /// Arguments of `audit`.
 #[derive(Debug, Args)]
 pub struct AuditArgs {
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
     /// Print the answer as JSON
     #[arg(long)]
     pub json: bool,

@@ -23,6 +23,10 @@ pub enum Outcome {
     Done,
     /// The answer is no.
     No,
+    /// The answer is that somebody has to change something.
+    Mistake,
+    /// The answer is that a service is out of reach, or refuses.
+    OutOfReach,
 }
 
 impl Outcome {
@@ -31,6 +35,8 @@ impl Outcome {
         match self {
             Self::Done => DONE,
             Self::No => NO,
+            Self::Mistake => USAGE,
+            Self::OutOfReach => UNREACHABLE,
         }
     }
 }

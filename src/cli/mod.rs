@@ -8,11 +8,12 @@ pub(crate) mod output;
 mod panic;
 pub(crate) mod progress;
 pub(crate) mod stop;
+pub(crate) mod table;
 pub(crate) mod words;
 
 pub use args::{
-    AuditArgs, Cli, Command, CompletionsArgs, FrontierArgs, GlobalArgs, ImportArgs, KeyArgs,
-    ManArgs, MigrateArgs, RunArgs, TopicArgs,
+    AuditArgs, CheckArgs, Cli, Command, CompletionsArgs, FrontierArgs, GlobalArgs, ImportArgs,
+    KeyArgs, ManArgs, MigrateArgs, RunArgs, StatusArgs, TopicArgs,
 };
 pub use error::{CliError, Outcome};
 
@@ -22,7 +23,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 
-use crate::config::{Config, ConfigError, Layers, Loaded};
+use crate::config::{ConfigError, Layers, Loaded};
 
 /// Runs the program with this process's arguments and environment.
 pub fn main() -> ExitCode {
@@ -62,7 +63,12 @@ fn exit_code(ended: Result<Outcome, CliError>) -> u8 {
 }
 
 fn execute(cli: Cli) -> Result<Outcome, CliError> {
-    let loaded = load(&cli.global)?;
+    let loaded = match (load(&cli.global), &cli.command) {
+        (Err(error), Some(Command::Check(args))) if !cli.global.print_config => {
+            return crate::check::refused(&error, args);
+        }
+        (loaded, _) => loaded?,
+    };
     if cli.global.print_config {
         output::out(&loaded.describe())?;
         return Ok(Outcome::Done);
@@ -71,14 +77,18 @@ fn execute(cli: Cli) -> Result<Outcome, CliError> {
         return Err(CliError::Usage("no command given; `hitstream --help` lists them".into()));
     };
     logging::init(&loaded.config.log)?;
-    for remark in &loaded.remarks {
-        tracing::warn!("{remark}");
+    // Of `check` they are part of the answer.
+    if !matches!(command, Command::Check(_)) {
+        for remark in &loaded.remarks {
+            tracing::warn!("{remark}");
+        }
     }
-    dispatch(&loaded.config, command)
+    dispatch(&loaded, command)
 }
 
 /// Does what was asked for. Each command is one function of settings and arguments.
-fn dispatch(config: &Config, command: Command) -> Result<Outcome, CliError> {
+fn dispatch(loaded: &Loaded, command: Command) -> Result<Outcome, CliError> {
+    let config = &loaded.config;
     match command {
         Command::Demo(args) => crate::demo::demo(&args),
         Command::Run(args) => crate::run::run(config, &args),
@@ -86,6 +96,8 @@ fn dispatch(config: &Config, command: Command) -> Result<Outcome, CliError> {
         Command::Generate(args) => crate::generate::generate(config, &args),
         Command::Migrate(args) => crate::migrate::migrate(config, &args),
         Command::Frontier(args) => crate::frontier::frontier(config, &args),
+        Command::Status(args) => crate::status::status(config, &args),
+        Command::Check(args) => crate::check::check(loaded, &args),
         Command::Audit(args) => crate::audit::audit(config, &args),
         Command::Completions(args) => manual::completions(&args),
         Command::Man(args) => manual::man(&args),

@@ -114,6 +114,14 @@ mistakes! {
     property_of_our_own: file = "[kafka.properties]\n'group.id' = 'g'", says = &["group.id", "kafka.group"];
     property_that_exactly_once_depends_on:
         env = &[("HITSTREAM_KAFKA__PROPERTIES__ENABLE_AUTO_COMMIT", "true")], says = &["enable.auto.commit", "exactly-once"];
+    heartbeat_that_comes_after_the_session:
+        file = "[kafka.properties]\n'heartbeat.interval.ms' = 9000", says = &["kafka.properties.heartbeat.interval.ms = 9000 (file my.toml)", "session (7000 ms)"];
+    session_shorter_than_the_default_heartbeat:
+        env = &[("HITSTREAM_KAFKA__PROPERTIES__SESSION_TIMEOUT_MS", "900")], says = &["session.timeout.ms = \"900\"", "1000 ms"];
+    session_longer_than_the_poll_interval:
+        file = "[kafka.properties]\n'session.timeout.ms' = 400000", says = &["kafka.properties.session.timeout.ms = 400000", "max.poll.interval.ms must be"];
+    session_where_the_brokers_decide_on_it:
+        file = "[kafka.properties]\n'group.protocol' = 'consumer'\n'session.timeout.ms' = 9000", says = &["session.timeout.ms = 9000", "the brokers decide"];
     secret_property_with_a_wrong_value:
         file = "[kafka.properties]\n'sasl.oauthbearer.method' = 'hunter3'\n'ssl.key.password' = ''\n'sasl.mechanisms' = 'PLAIN'", says = &["sasl.oauthbearer.method"];
 

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use hitstream_actors::settings::DEFAULT_SESSION_TIMEOUT_MS;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::error::ConfigError;
-use super::kafka::check_property;
+use super::kafka::{KafkaConfig, check_property};
 use super::layers::Tree;
 use super::sections::Config;
 use crate::cli::words::span;
@@ -16,6 +17,10 @@ const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// `heartbeat.interval.ms` and `max.poll.interval.ms`, unless they are set.
+const DEFAULT_HEARTBEAT_MS: &str = "1000";
+const DEFAULT_POLL_MS: &str = "300000";
 
 /// More windows than this for one hit is a slip of the pen, not a wish.
 const MAX_OVERLAP: u128 = 1440;
@@ -99,6 +104,44 @@ fn check_kafka(config: &Config, found: &mut Found<'_>) {
         if let Err(reason) = check_property(key, value) {
             found.add(&format!("kafka.properties.{key}"), reason);
         }
+    }
+    check_session(kafka, found);
+}
+
+/// Each property is right by itself; these contradict each other.
+fn check_session(kafka: &KafkaConfig, found: &mut Found<'_>) {
+    let key = |property: &str| format!("kafka.properties.{property}");
+    let [session, heartbeat, poll] =
+        ["session.timeout.ms", "heartbeat.interval.ms", "max.poll.interval.ms"];
+    let is_new = |value: &str| value.eq_ignore_ascii_case("consumer");
+    if kafka.properties.get("group.protocol").is_some_and(is_new) {
+        for property in [session, heartbeat, "partition.assignment.strategy"] {
+            if kafka.properties.get(property).is_some() {
+                let reason = "has no meaning with group.protocol = \"consumer\", where the brokers decide; leave one out";
+                found.add(&key(property), reason);
+            }
+        }
+        return;
+    }
+    let millis = |property: &str, default: &str| {
+        kafka.properties.get(property).unwrap_or(default).parse::<u64>().ok()
+    };
+    // Where they are no numbers, that has been said.
+    let Some(session_ms) = millis(session, DEFAULT_SESSION_TIMEOUT_MS) else { return };
+    let Some(heartbeat_ms) = millis(heartbeat, DEFAULT_HEARTBEAT_MS) else { return };
+    let at_fault = if kafka.properties.get(heartbeat).is_some() { heartbeat } else { session };
+    if heartbeat_ms >= session_ms {
+        let reason = format!(
+            "the session ({session_ms} ms) would end between two heartbeats ({heartbeat_ms} ms); make heartbeat.interval.ms a \
+             third of session.timeout.ms"
+        );
+        found.add(&key(at_fault), reason);
+    }
+    let at_fault = if kafka.properties.get(poll).is_some() { poll } else { session };
+    if millis(poll, DEFAULT_POLL_MS).is_some_and(|poll_ms| poll_ms < session_ms) {
+        let reason =
+            format!("max.poll.interval.ms must be at least session.timeout.ms ({session_ms})");
+        found.add(&key(at_fault), reason);
     }
 }
 

@@ -39,6 +39,8 @@ impl Screen {
         let now = Instant::now();
         if let Some((at, records)) = self.last
             && now.duration_since(at) >= RATE_OVER
+            // At the end, when traffic has stopped, the last rate stays.
+            && numbers.records > records
         {
             let seconds = now.duration_since(at).as_secs_f64();
             self.rate = Some((numbers.records - records) as f64 / seconds);

@@ -70,6 +70,7 @@ pub(super) enum Note {
 pub(super) struct Membership {
     notes: Mutex<VecDeque<Note>>,
     said: Mutex<Seldom<Option<RDKafkaErrorCode>>>,
+    trouble: Mutex<Option<String>>,
     leaving: AtomicBool,
 }
 
@@ -77,6 +78,11 @@ impl Membership {
     /// The oldest note not yet heeded.
     pub(super) fn next(&self) -> Option<Note> {
         self.notes.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop_front()
+    }
+
+    /// What the client last complained of: a refused connection, refused credentials.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
     /// From now on revocations are answered at once.
@@ -110,6 +116,10 @@ impl ClientContext for Membership {
         }
         if code == Some(RDKafkaErrorCode::AllBrokersDown) {
             self.note(Note::BrokersAway(reason.to_owned()));
+        } else {
+            let mut trouble =
+                self.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            *trouble = Some(reason.to_owned());
         }
     }
 }

@@ -3,6 +3,7 @@
 //! The thread never blocks on anything but the client: rebalances, feeds and releases are messages both ways, so that
 //! the group is served whatever the pipeline or PostgreSQL does.
 
+mod inspect;
 mod membership;
 mod poller;
 mod position;
@@ -23,6 +24,7 @@ use hitstream_domain::progress::{Offset, PartitionId};
 use rdkafka::consumer::Consumer as _;
 use tracing::warn;
 
+pub use self::inspect::{GroupReport, KafkaReport, inspect};
 use self::membership::Consumer;
 use self::poller::{Command, Order, Poller};
 use crate::link::Heart;

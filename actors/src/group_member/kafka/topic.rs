@@ -10,6 +10,7 @@ use rdkafka_sys::RDKafkaErrorCode;
 
 use super::membership::Consumer;
 use super::topic_id::topic_id;
+use crate::clock;
 use crate::source::{PartitionRange, SourceError, TopicDescription};
 
 /// A topic's partitions, and a broker that serves one of them.
@@ -18,19 +19,21 @@ struct Found {
     leader: i32,
 }
 
-/// Asks what the topic is like; blocks.
+/// Asks what the topic is like, for `timeout` in all; blocks.
 pub(super) fn describe(
     consumer: &Consumer,
     topic: &str,
     timeout: Duration,
 ) -> Result<TopicDescription, SourceError> {
-    let found = find(consumer, topic, timeout)?;
+    let deadline = clock::monotonic() + timeout;
+    let left = || deadline.saturating_sub(clock::monotonic()).max(Duration::from_millis(1));
+    let found = find(consumer, topic, left())?;
     // First: where the topic is recreated while it is described, a commit finds that this is not its id.
-    let topic_id = topic_id(consumer, topic, found.leader, timeout)?;
+    let topic_id = topic_id(consumer, topic, found.leader, left())?;
     let mut partitions = Vec::with_capacity(found.partitions.len());
     for partition in found.partitions {
         let (low, high) =
-            consumer.fetch_watermarks(topic, partition, timeout).map_err(unavailable)?;
+            consumer.fetch_watermarks(topic, partition, left()).map_err(unavailable)?;
         partitions.push(PartitionRange {
             partition: PartitionId(partition),
             low: Offset(low),
@@ -39,7 +42,7 @@ pub(super) fn describe(
     }
     partitions.sort_by_key(|range| range.partition);
     Ok(TopicDescription {
-        cluster_id: consumer.client().fetch_cluster_id(timeout).unwrap_or_default(),
+        cluster_id: consumer.client().fetch_cluster_id(left()).unwrap_or_default(),
         topic_id,
         partitions,
     })

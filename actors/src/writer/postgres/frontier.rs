@@ -20,7 +20,7 @@ use crate::clock;
 use crate::store::{Claims, Move, StoreError, Survey};
 
 /// `clock_timestamp()`, never `now()`: claims are compared with a time after K is held.
-const SURVEY: &str = "SELECT f.f, clock_timestamp(), p.partition, p.next_offset, p.max_event_time, p.idle_until \
+pub(super) const SURVEY: &str = "SELECT f.f, clock_timestamp(), p.partition, p.next_offset, p.max_event_time, p.idle_until \
      FROM frontier f LEFT JOIN partition_progress p \
        ON p.incarnation = (SELECT max(incarnation) FROM partition_progress) ORDER BY p.partition";
 
@@ -164,7 +164,7 @@ impl Survey {
     }
 }
 
-fn read_survey(rows: &[Row]) -> Result<Survey, StoreError> {
+pub(super) fn read_survey(rows: &[Row]) -> Result<Survey, StoreError> {
     if rows.is_empty() {
         return Err(row_missing());
     }

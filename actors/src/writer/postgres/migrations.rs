@@ -50,8 +50,7 @@ async fn migrate_locked(client: &mut Client, schema: &str) -> Result<MigrationRe
     let mut runner =
         embedded::migrations::runner().set_abort_divergent(true).set_abort_missing(true);
     runner.set_migration_table_name("hitstream_migrations");
-    let latest = runner.get_migrations().iter().map(refinery::Migration::version).max();
-    let version = latest.unwrap_or_default();
+    let version = tables_version();
     let error = match runner.run_async(client).await {
         Ok(report) => {
             let applied = report.applied_migrations().iter().map(ToString::to_string).collect();
@@ -69,10 +68,16 @@ async fn migrate_locked(client: &mut Client, schema: &str) -> Result<MigrationRe
     };
     // A role that may not create tables need not where another has: even looking is refused to it by refinery's way.
     let may_not_create = cause.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE);
-    if may_not_create && version_there(client).await == latest {
+    if may_not_create && version_there(client).await == Some(version) {
         return Ok(MigrationReport { applied: Vec::new(), version });
     }
     Err(refused(cause, schema))
+}
+
+/// The version of the tables that this version of hitstream works with.
+pub fn tables_version() -> i32 {
+    let runner = embedded::migrations::runner();
+    runner.get_migrations().iter().map(refinery::Migration::version).max().unwrap_or_default()
 }
 
 /// The version of the tables, if there are any that this role may read.
@@ -81,7 +86,11 @@ async fn version_there(client: &Client) -> Option<i32> {
     client.query_one(version, &[]).await.ok()?.get(0)
 }
 
-async fn check_server(client: &Client) -> Result<(), StoreError> {
+/// Makes sure that the server is new enough; gives its version's name.
+///
+/// # Errors
+/// `Mismatch` where it is older, `Unavailable` where it does not say.
+pub async fn check_server(client: &Client) -> Result<String, StoreError> {
     let row = client
         .query_one(
             "SELECT current_setting('server_version_num')::int, current_setting('server_version')",
@@ -91,7 +100,7 @@ async fn check_server(client: &Client) -> Result<(), StoreError> {
         .map_err(|e| StoreError::Unavailable(describe(&e)))?;
     let (number, name): (i32, String) = (row.get(0), row.get(1));
     if number >= OLDEST_SERVER {
-        return Ok(());
+        return Ok(name);
     }
     Err(StoreError::Mismatch(format!(
         "PostgreSQL {name} is too old: hitstream needs 15 or newer. Upgrade the server, or point POSTGRES_URL to \

@@ -33,7 +33,7 @@ use tokio_postgres::{IsolationLevel, NoTls, Transaction};
 
 pub use close_open::CloseReport;
 pub use commit::ROW_MISSING;
-pub use migrations::MigrationReport;
+pub use migrations::{MigrationReport, check_server, tables_version};
 pub use release::FrontierReport;
 pub use session::PostgresSettings;
 
@@ -151,6 +151,28 @@ pub async fn release_frontier(
     partitions: &[PartitionId],
 ) -> Result<FrontierReport, StoreError> {
     release::release(client, settings, partitions).await
+}
+
+/// Reads what holds the frontier from a snapshot, without a lock; `None` where no pipeline has run.
+///
+/// # Errors
+/// What the server says.
+pub async fn read_frontier(
+    snapshot: &Transaction<'_>,
+) -> Result<Option<FrontierReport>, tokio_postgres::Error> {
+    release::read(snapshot).await
+}
+
+/// Compares what the schema belongs to with these settings, changing nothing; tells whether any pipeline has run.
+///
+/// # Errors
+/// `Mismatch` where they differ.
+pub async fn check_pipeline(
+    client: &tokio_postgres::Client,
+    pipeline: &PipelineSettings,
+    cluster_id: &str,
+) -> Result<bool, StoreError> {
+    pipeline::check_pipeline(client, pipeline, cluster_id).await
 }
 
 impl PostgresStore {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hitstream_domain::progress::{Offset, PartitionId, PartitionProgress};
 use hitstream_domain::watermark::TimeRules;
-use tokio_postgres::Transaction;
+use tokio_postgres::{Client, Row, Transaction};
 
 use super::commit::row_missing;
 use super::locks::frontier_lock;
@@ -68,9 +68,30 @@ async fn claim_schema(
         )
         .await
         .map_err(|error| classify(&error))?;
-    let select = "SELECT cluster_id, topic, consumer_group, window_size, window_slide, watermark_delay FROM pipeline";
-    let row = transaction.query_opt(select, &[]).await.map_err(|error| classify(&error))?;
-    let row = row.ok_or_else(row_missing)?;
+    let row = transaction.query_opt(PIPELINE, &[]).await.map_err(|error| classify(&error))?;
+    belongs(&row.ok_or_else(row_missing)?, settings, &topic.cluster_id)
+}
+
+/// Compares what the schema belongs to with the settings, changing nothing; tells whether any pipeline has run.
+pub(super) async fn check_pipeline(
+    client: &Client,
+    settings: &PipelineSettings,
+    cluster_id: &str,
+) -> Result<bool, StoreError> {
+    let row = client.query_opt(PIPELINE, &[]).await.map_err(|error| classify(&error))?;
+    if let Some(row) = row {
+        return belongs(&row, settings, cluster_id).map(|()| true);
+    }
+    let progress = client.query_opt("SELECT FROM partition_progress LIMIT 1", &[]).await;
+    match progress.map_err(|error| classify(&error))? {
+        Some(_) => Err(row_missing()),
+        None => Ok(false),
+    }
+}
+
+const PIPELINE: &str = "SELECT cluster_id, topic, consumer_group, window_size, window_slide, watermark_delay FROM pipeline";
+
+fn belongs(row: &Row, settings: &PipelineSettings, cluster_id: &str) -> Result<(), StoreError> {
     let (cluster, name, group): (String, String, String) = (row.get(0), row.get(1), row.get(2));
     let differs = |what: &str, here: &str, there: &str| {
         StoreError::Mismatch(format!(
@@ -84,8 +105,8 @@ async fn claim_schema(
     if group != settings.group {
         return Err(differs("the consumer group (kafka.group)", &settings.group, &group));
     }
-    if !cluster.is_empty() && !topic.cluster_id.is_empty() && cluster != topic.cluster_id {
-        return Err(differs("the Kafka cluster id", &topic.cluster_id, &cluster));
+    if !cluster.is_empty() && !cluster_id.is_empty() && cluster != cluster_id {
+        return Err(differs("the Kafka cluster id", cluster_id, &cluster));
     }
     check_rules(settings, (row.get(3), row.get(4), row.get(5)))
 }

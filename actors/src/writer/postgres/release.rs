@@ -1,4 +1,4 @@
-//! `frontier`: what holds the frontier, and releasing it from a partition by hand.
+//! What holds the frontier, and releasing it from a partition by hand: `frontier` and `status`.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ use hitstream_domain::time::EventTime;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error, Transaction};
 
-use super::frontier::advance_locked;
+use super::frontier::{SURVEY, advance_locked, read_survey};
 use super::locks::frontier_lock;
 use super::session::{PostgresSettings, classify};
-use crate::store::{Claims, StoreError};
+use crate::store::{Claims, StoreError, Survey};
 
 /// The frontier, and each partition as it sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FrontierReport {
-    /// The frontier, advanced as far as the partitions allow.
+    /// The frontier: after a release advanced as far as the partitions allow, else as committed.
     pub frontier: EventTime,
     /// `watermark.delay`, as the tables have it.
     pub delay: Duration,
@@ -45,27 +45,39 @@ pub(super) async fn release(
     let lock = frontier_lock(&settings.schema);
     let locked = transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&lock]).await;
     locked.map_err(|error| failure(&error))?;
-    let delay = "SELECT watermark_delay FROM pipeline";
-    let delay = transaction.query_opt(delay, &[]).await.map_err(|error| failure(&error))?;
-    let Some(delay) = delay.map(|row| row.get::<_, i64>(0)) else {
-        return Err(StoreError::Mismatch(format!(
+    let delay = watermark_delay(&transaction).await.map_err(|error| failure(&error))?;
+    let delay = delay.ok_or_else(|| {
+        StoreError::Mismatch(format!(
             "no pipeline has run in schema {:?} yet: there is no frontier",
             settings.schema
-        )));
-    };
-    let delay = Duration::from_micros(delay.unsigned_abs());
+        ))
+    })?;
     for partition in partitions {
         release_one(&transaction, *partition).await.map_err(|error| failure(&error))??;
     }
     let survey = advance_locked(&transaction, delay, Claims::Valid).await?;
     transaction.commit().await.map_err(|error| failure(&error))?;
-    let clocks = survey.partitions.iter().map(|(partition, _, clock)| (*partition, *clock));
-    Ok(FrontierReport {
-        frontier: survey.frontier,
-        delay,
-        now: survey.now,
-        partitions: clocks.collect(),
-    })
+    Ok(FrontierReport::new(&survey, delay))
+}
+
+impl FrontierReport {
+    fn new(survey: &Survey, delay: Duration) -> Self {
+        let clocks = survey.partitions.iter().map(|(partition, _, clock)| (*partition, *clock));
+        Self { frontier: survey.frontier, delay, now: survey.now, partitions: clocks.collect() }
+    }
+}
+
+/// What holds the frontier, as a snapshot has it, without a lock; `None` where no pipeline has run.
+pub(super) async fn read(snapshot: &Transaction<'_>) -> Result<Option<FrontierReport>, Error> {
+    let Some(delay) = watermark_delay(snapshot).await? else { return Ok(None) };
+    let rows = snapshot.query(SURVEY, &[]).await?;
+    Ok(read_survey(&rows).ok().map(|survey| FrontierReport::new(&survey, delay)))
+}
+
+/// `watermark.delay` of the windows in the tables.
+async fn watermark_delay(transaction: &Transaction<'_>) -> Result<Option<Duration>, Error> {
+    let row = transaction.query_opt("SELECT watermark_delay FROM pipeline", &[]).await?;
+    Ok(row.map(|row| Duration::from_micros(row.get::<_, i64>(0).unsigned_abs())))
 }
 
 async fn release_one(

@@ -1,0 +1,87 @@
+//! What a person wants to know of Kafka before anything runs: who answers, and what topic and group are like.
+
+use std::time::Duration;
+
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::KafkaError;
+
+use super::membership::{self, Consumer};
+use super::topic::describe;
+use crate::clock;
+use crate::settings::KafkaSettings;
+use crate::source::{SourceError, TopicDescription};
+
+/// How long one question for the brokers may take before the client's own words are heard.
+const ASK: Duration = Duration::from_secs(1);
+
+/// How long brokers that refuse the connection are asked again: one may only be starting.
+const REFUSED: Duration = Duration::from_secs(3);
+
+/// What the brokers say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KafkaReport {
+    /// How many brokers the cluster has.
+    pub brokers: usize,
+    /// The topic.
+    pub topic: Result<TopicDescription, SourceError>,
+    /// The consumer group.
+    pub group: Result<GroupReport, SourceError>,
+}
+
+/// A consumer group as the brokers have it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupReport {
+    /// Its state, in the brokers' words; empty where there is no such group.
+    pub state: String,
+    /// Machines its members run on, one entry for each member.
+    pub members: Vec<String>,
+}
+
+/// Asks who is there, then about topic and group, for `limit` in all; joins nothing, creates nothing; blocks.
+///
+/// # Errors
+/// `Configuration` where the client refuses a property, `Unavailable` where no broker answers.
+pub fn inspect(settings: &KafkaSettings, limit: Duration) -> Result<KafkaReport, SourceError> {
+    let consumer = membership::consumer(settings)?;
+    let deadline = clock::monotonic() + limit;
+    let left = || deadline.saturating_sub(clock::monotonic()).max(Duration::from_millis(1));
+    let brokers = brokers(&consumer, &settings.topic, limit)?;
+    let topic = describe(&consumer, &settings.topic, left());
+    let group = group(&consumer, &settings.group, left());
+    Ok(KafkaReport { brokers, topic, group })
+}
+
+/// Waits for the first answer of a broker; the client's own words explain why there is none.
+fn brokers(consumer: &Consumer, topic: &str, limit: Duration) -> Result<usize, SourceError> {
+    let begin = clock::monotonic();
+    let mut all_are_down = false;
+    loop {
+        let error = match consumer.fetch_metadata(Some(topic), ASK) {
+            Ok(metadata) => return Ok(metadata.brokers().len()),
+            Err(error) => error,
+        };
+        // Serves callbacks; there is nothing to be read.
+        drop(consumer.poll(Duration::ZERO));
+        all_are_down |= consumer.context().next().is_some();
+        let waited = clock::monotonic().saturating_sub(begin);
+        if waited >= limit || (all_are_down && waited >= REFUSED) {
+            let trouble = consumer.context().trouble();
+            return Err(trouble.map_or_else(|| unavailable(&error), SourceError::Unavailable));
+        }
+    }
+}
+
+fn group(consumer: &Consumer, group: &str, timeout: Duration) -> Result<GroupReport, SourceError> {
+    let list = consumer.fetch_group_list(Some(group), timeout).map_err(|e| unavailable(&e))?;
+    let found = list.groups().iter().find(|found| found.name() == group);
+    Ok(GroupReport {
+        state: found.map(|found| found.state().to_owned()).unwrap_or_default(),
+        members: found.map_or_else(Vec::new, |found| {
+            found.members().iter().map(|member| member.client_host().to_owned()).collect()
+        }),
+    })
+}
+
+fn unavailable(error: &KafkaError) -> SourceError {
+    SourceError::Unavailable(error.to_string())
+}

@@ -1,0 +1,51 @@
+//! `check`: would a run start? Asks settings, Kafka and PostgreSQL, all that can be asked, and changes nothing.
+
+mod kafka;
+mod postgres;
+mod progress;
+mod report;
+mod rights;
+mod tables;
+
+use crate::cli::{CheckArgs, CliError, Outcome, output};
+use crate::config::{ConfigError, Loaded};
+use report::{Finding, Report};
+
+/// Checks everything and says what was found.
+///
+/// # Errors
+/// Only where the answer cannot be written: whatever fails is the answer.
+pub fn check(loaded: &Loaded, args: &CheckArgs) -> Result<Outcome, CliError> {
+    let mut findings = settings(loaded);
+    let topic = kafka::check(&loaded.config, &mut findings);
+    postgres::check(&loaded.config, topic.as_ref(), &mut findings);
+    answer(args, findings)
+}
+
+/// Says what is wrong with settings that cannot be used; nothing else can be checked with them.
+///
+/// # Errors
+/// As [`check`].
+pub fn refused(error: &ConfigError, args: &CheckArgs) -> Result<Outcome, CliError> {
+    let findings = error.0.iter().map(|problem| {
+        let advice = "set it right; `config/hitstream.toml` describes every setting";
+        Finding::fail("settings", problem.to_string(), advice)
+    });
+    answer(args, findings.collect())
+}
+
+fn answer(args: &CheckArgs, findings: Vec<Finding>) -> Result<Outcome, CliError> {
+    let report = Report::new(findings);
+    output::answer(args.json, &report)?;
+    Ok(report.outcome())
+}
+
+/// They were checked when they were loaded: only what is odd about them is left to say.
+fn settings(loaded: &Loaded) -> Vec<Finding> {
+    let advice = "`hitstream --print-config` shows what applies and where it comes from";
+    let remark = |remark: &String| Finding::warn("settings", remark.clone(), advice);
+    match loaded.remarks.as_slice() {
+        [] => vec![Finding::ok("settings", "fit together".to_owned())],
+        remarks => remarks.iter().map(remark).collect(),
+    }
+}

@@ -1,0 +1,109 @@
+//! What the schema holds: nothing yet, this version's tables, another's, or somebody else's.
+
+use hitstream_actors::writer::postgres::tables_version;
+use tokio_postgres::Client;
+
+use super::report::Finding;
+use crate::cli::CliError;
+use crate::config::Config;
+use crate::database;
+
+/// Where the version is kept.
+const VERSIONS: &str = "hitstream_migrations";
+
+/// What a pipeline reads and writes.
+pub(super) const TABLES: &[&str] = &[
+    "aggregated_web_traffic",
+    "frontier",
+    "late_web_traffic",
+    "live_web_traffic",
+    "open_web_traffic",
+    "partition_progress",
+    "pipeline",
+    "processed_events",
+    "processed_events_overflow",
+    "rejected_events",
+];
+
+/// What the schema holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Nothing that is in the way.
+    None,
+    /// This version's tables.
+    Current,
+    /// Tables of a former version.
+    Older(i32),
+    /// Tables of a version to come.
+    Newer(i32),
+    /// Tables of these names that somebody else made.
+    Foreign(Vec<String>),
+    /// All but these tables.
+    Gone(Vec<String>),
+}
+
+/// Looks.
+pub(super) async fn state(config: &Config, client: &Client) -> Result<State, CliError> {
+    let failed = |error: tokio_postgres::Error| database::query_failure(config, &error);
+    let query = "SELECT relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE nspname = $1 AND relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY 1";
+    let rows = client.query(query, &[&config.postgres.schema]).await.map_err(failed)?;
+    let all: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    let is_ours = |name: &&String| TABLES.contains(&name.as_str());
+    let ours: Vec<String> = all.iter().filter(is_ours).cloned().collect();
+    if !all.iter().any(|name| name == VERSIONS) {
+        return Ok(if ours.is_empty() { State::None } else { State::Foreign(ours) });
+    }
+    let version = format!("SELECT coalesce(max(version), 0) FROM {VERSIONS}");
+    let version: i32 = client.query_one(&version, &[]).await.map_err(failed)?.get(0);
+    let gone = TABLES.iter().filter(|table| !ours.iter().any(|name| name == *table));
+    let gone: Vec<String> = gone.map(|table| (*table).to_owned()).collect();
+    Ok(match version.cmp(&tables_version()) {
+        std::cmp::Ordering::Less => State::Older(version),
+        std::cmp::Ordering::Greater => State::Newer(version),
+        std::cmp::Ordering::Equal if gone.is_empty() => State::Current,
+        std::cmp::Ordering::Equal => State::Gone(gone),
+    })
+}
+
+impl State {
+    /// Whether a run would not start.
+    pub(super) fn is_failure(&self) -> bool {
+        matches!(self, Self::Newer(_) | Self::Foreign(_) | Self::Gone(_))
+    }
+
+    pub(super) fn finding(&self, config: &Config) -> Finding {
+        let schema = &config.postgres.schema;
+        let latest = tables_version();
+        let other_schema = "or set postgres.schema to a schema of hitstream's own";
+        match self {
+            Self::None => Finding::ok(
+                "tables",
+                format!(
+                    "none in schema {schema} yet; `hitstream run` makes them, as `hitstream migrate` does"
+                ),
+            ),
+            Self::Current => Finding::ok("tables", format!("version {latest} in schema {schema}")),
+            Self::Older(version) => Finding::warn(
+                "tables",
+                format!("version {version} in schema {schema}; this hitstream is for {latest}"),
+                "`hitstream migrate`, or let `hitstream run` do it",
+            ),
+            Self::Newer(version) => Finding::fail(
+                "tables",
+                format!("version {version} in schema {schema}; this hitstream is for {latest}"),
+                format!("use the newer hitstream that has been here, {other_schema}"),
+            ),
+            Self::Foreign(names) => Finding::fail(
+                "tables",
+                format!("schema {schema} has {} already, not made by hitstream", names.join(", ")),
+                format!("rename what is there, {other_schema}"),
+            ),
+            Self::Gone(names) => Finding::fail(
+                "tables",
+                format!("schema {schema} has lost {}", names.join(", ")),
+                format!("restore it from a backup, {other_schema}"),
+            ),
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! The answer, made of what tables and Kafka say. No connection, no clock.
+
+use std::collections::BTreeMap;
+
+use hitstream_domain::progress::Ledger;
+use hitstream_domain::time::EventTime;
+use serde::Serialize;
+
+use super::tables::{Facts, OpenWindow};
+use super::unread::Unread;
+use crate::cli::CliError;
+use crate::config::Config;
+use crate::frontier::{Standing, State, shown, standings};
+
+/// The answer. Serialized, it is that of `status --json`.
+#[derive(Debug, Serialize)]
+pub(super) struct Answer<'a> {
+    pub(super) topic: &'a str,
+    pub(super) group: &'a str,
+    /// Schema and database.
+    pub(super) database: String,
+    /// Windows that end at or before this are final; null before the first is.
+    pub(super) frontier: Option<String>,
+    /// Since the frontier last moved.
+    pub(super) frontier_age_seconds: f64,
+    /// Partitions whose watermark is the least; none where all are idle or released.
+    pub(super) held_by: Vec<i32>,
+    /// Records in Kafka that are not in the tables; null where Kafka does not say.
+    pub(super) lag_records: Option<i64>,
+    pub(super) partitions: Vec<PartitionAnswer>,
+    /// The earliest ones, by their end.
+    pub(super) open_windows: Vec<WindowAnswer>,
+    pub(super) open_windows_total: i64,
+    pub(super) ledger: LedgerAnswer,
+    /// Who was the last to commit some partition.
+    pub(super) instances: Vec<InstanceAnswer>,
+    pub(super) notes: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct PartitionAnswer {
+    pub(super) partition: i32,
+    /// First offset that is not in the tables.
+    pub(super) next_offset: i64,
+    /// The offset after Kafka's last record; null where Kafka does not say, as the two that follow.
+    pub(super) end_offset: Option<i64>,
+    pub(super) lag_records: Option<i64>,
+    /// From the Kafka timestamp of the first record that is not in the tables to now; 0 where there is none.
+    pub(super) oldest_unread_seconds: Option<f64>,
+    /// Greatest event time less `watermark.delay`; null before the first hit.
+    pub(super) watermark: Option<String>,
+    pub(super) state: State,
+    /// How long the claim to be idle is still valid; null without one, and after a release by hand, which has no end.
+    pub(super) idle_seconds_left: Option<f64>,
+    /// Who committed last; null before the first commit.
+    pub(super) owner: Option<String>,
+    pub(super) last_commit_seconds: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct WindowAnswer {
+    pub(super) window_start: String,
+    pub(super) window_end: String,
+    pub(super) rows: i64,
+    pub(super) hits: i64,
+    /// Whether the frontier has passed it: it is only left to be moved.
+    pub(super) is_final: bool,
+    /// Partitions whose watermark is behind its end and that hold the frontier or would.
+    pub(super) waits_for: Vec<i32>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct LedgerAnswer {
+    pub(super) records: i64,
+    pub(super) accepted: i64,
+    pub(super) rejected: i64,
+    pub(super) sanitised: i64,
+    pub(super) stored: i64,
+    pub(super) counted: i64,
+    pub(super) late: i64,
+    pub(super) diverted: i64,
+    pub(super) lost: i64,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct InstanceAnswer {
+    pub(super) owner: String,
+    pub(super) partitions: Vec<i32>,
+    pub(super) last_commit_seconds: f64,
+}
+
+impl<'a> Answer<'a> {
+    pub(super) fn new(
+        config: &Config,
+        facts: &'a Facts,
+        unread: Result<&Unread, &CliError>,
+    ) -> Self {
+        let standings = standings(&facts.frontier);
+        let holds = |standing: &&Standing| standing.state == State::Holds;
+        let numbers = standings.iter().filter(holds).map(|standing| standing.partition.0);
+        let notes = match unread {
+            Ok(unread) => unread.notes.clone(),
+            Err(error) => vec![format!("lag unknown: {error}")],
+        };
+        let unread = unread.ok().filter(|unread| !unread.partitions.is_empty());
+        let partitions: Vec<PartitionAnswer> =
+            standings.iter().filter_map(|standing| partition(facts, unread, standing)).collect();
+        Self {
+            topic: &facts.topic,
+            group: &facts.group,
+            database: format!("{} of {}", config.postgres.schema, config.postgres.target()),
+            frontier: shown(facts.frontier.frontier),
+            frontier_age_seconds: rounded(facts.frontier_age),
+            held_by: numbers.collect(),
+            lag_records: unread.map(|unread| unread.partitions.values().map(|p| p.lag).sum()),
+            open_windows: facts.windows.iter().map(|w| window(facts, &standings, w)).collect(),
+            open_windows_total: facts.windows_total,
+            ledger: ledger(&facts.ledger),
+            instances: instances(&partitions),
+            partitions,
+            notes,
+        }
+    }
+}
+
+fn partition(
+    facts: &Facts,
+    unread: Option<&Unread>,
+    standing: &Standing,
+) -> Option<PartitionAnswer> {
+    let progress = facts.partitions.iter().find(|p| p.partition == standing.partition)?;
+    let unread = unread.and_then(|unread| unread.partitions.get(&standing.partition.0));
+    let now = facts.frontier.now;
+    let oldest = unread.and_then(|unread| match unread.lag {
+        0 => Some(0.0),
+        _ => unread.oldest.map(|oldest| seconds_between(oldest, now)),
+    });
+    let idle_until = standing.idle_until.filter(|_| standing.state == State::Idle);
+    let commit = progress.last_commit.as_ref();
+    Some(PartitionAnswer {
+        partition: standing.partition.0,
+        next_offset: progress.next.0,
+        end_offset: unread.map(|unread| unread.end),
+        lag_records: unread.map(|unread| unread.lag),
+        oldest_unread_seconds: oldest,
+        watermark: standing.watermark.map(|time| time.to_string()),
+        state: standing.state,
+        idle_seconds_left: idle_until.map(|until| seconds_between(now, until)),
+        owner: commit.map(|(owner, _)| owner.clone()),
+        last_commit_seconds: commit.map(|(_, age)| rounded(*age)),
+    })
+}
+
+fn window(facts: &Facts, standings: &[Standing], window: &OpenWindow) -> WindowAnswer {
+    let is_final = window.end <= facts.frontier.frontier;
+    let is_awake = |s: &&Standing| matches!(s.state, State::Holds | State::Ahead);
+    let is_behind = |s: &&Standing| s.watermark.is_none_or(|watermark| watermark < window.end);
+    let behind = standings.iter().filter(is_awake).filter(is_behind);
+    WindowAnswer {
+        window_start: window.start.to_string(),
+        window_end: window.end.to_string(),
+        rows: window.rows,
+        hits: window.hits,
+        is_final,
+        waits_for: if is_final { Vec::new() } else { behind.map(|s| s.partition.0).collect() },
+    }
+}
+
+fn ledger(sum: &Ledger) -> LedgerAnswer {
+    LedgerAnswer {
+        records: sum.records,
+        accepted: sum.accepted,
+        rejected: sum.rejected,
+        sanitised: sum.sanitised,
+        stored: sum.stored,
+        counted: sum.counted,
+        late: sum.late,
+        diverted: sum.diverted,
+        lost: sum.lost,
+    }
+}
+
+fn instances(partitions: &[PartitionAnswer]) -> Vec<InstanceAnswer> {
+    let mut owners: BTreeMap<&str, (Vec<i32>, f64)> = BTreeMap::new();
+    for partition in partitions {
+        let (Some(owner), Some(age)) = (&partition.owner, partition.last_commit_seconds) else {
+            continue;
+        };
+        let (numbers, least) = owners.entry(owner).or_insert((Vec::new(), age));
+        numbers.push(partition.partition);
+        *least = least.min(age);
+    }
+    let instance = |(owner, (partitions, age)): (&str, (Vec<i32>, f64))| InstanceAnswer {
+        owner: owner.to_owned(),
+        partitions,
+        last_commit_seconds: age,
+    };
+    owners.into_iter().map(instance).collect()
+}
+
+/// A span that clocks of two machines may make negative.
+#[expect(clippy::cast_precision_loss, reason = "microseconds are exact up to 285 years")]
+fn seconds_between(from: EventTime, to: EventTime) -> f64 {
+    rounded(to.as_micros().saturating_sub(from.as_micros()).max(0) as f64 / 1e6)
+}
+
+/// Milliseconds are enough for people and scripts.
+fn rounded(seconds: f64) -> f64 {
+    (seconds * 1_000.0).round() / 1_000.0
+}
