@@ -183,6 +183,11 @@ pub(super) fn close(consumer: &Consumer) {
     }
 }
 
+/// Takes what a client that nobody polls has called back with since.
+pub(super) fn forget_callbacks(consumer: &Consumer) {
+    while consumer.poll(Duration::ZERO).is_some() || consumer.context().next().is_some() {}
+}
+
 /// Makes the client.
 pub(super) fn consumer(settings: &KafkaSettings) -> Result<Consumer, SourceError> {
     let mut config = ClientConfig::new();

@@ -43,6 +43,9 @@ pub struct KafkaSource {
     settings: KafkaSettings,
     stall_timeout: Duration,
     member: Mutex<Member>,
+    /// Asks questions, and joins nothing. Brokers answer a connection's requests one after another, and the member's
+    /// wait there for up to half a second for records that do not come.
+    asker: Arc<Consumer>,
 }
 
 /// A client and the thread that serves it.
@@ -106,7 +109,8 @@ impl KafkaSource {
     /// `Configuration` where the client refuses a property.
     pub fn join(settings: KafkaSettings, stall_timeout: Duration) -> Result<Self, SourceError> {
         let member = Mutex::new(Member::join(&settings)?);
-        Ok(Self { settings, stall_timeout, member })
+        let asker = Arc::new(membership::consumer(&settings)?);
+        Ok(Self { settings, stall_timeout, member, asker })
     }
 
     fn member(&self) -> MutexGuard<'_, Member> {
@@ -138,8 +142,12 @@ impl KafkaSource {
         &self,
         question: impl FnOnce(&Consumer, &str) -> Result<T, SourceError> + Send + 'static,
     ) -> BoxFuture<'static, Result<T, SourceError>> {
-        let (consumer, topic) = (Arc::clone(&self.member().consumer), self.settings.topic.clone());
-        let asked = tokio::task::spawn_blocking(move || question(&consumer, &topic));
+        let (asker, topic) = (Arc::clone(&self.asker), self.settings.topic.clone());
+        let asked = tokio::task::spawn_blocking(move || {
+            let answer = question(&asker, &topic);
+            membership::forget_callbacks(&asker);
+            answer
+        });
         asked
             .map(|answer| match answer {
                 Ok(answer) => answer,
