@@ -51,7 +51,8 @@ pub struct PartitionFold {
     from: Offset,
     next: Offset,
     watermark: Watermark,
-    decoder: Decoder,
+    /// Away while a record is decoded.
+    decoder: Option<Decoder>,
     sums: Presum,
     ledger: Ledger,
     rejects: PackedRows,
@@ -77,7 +78,7 @@ impl PartitionFold {
             from: progress.next_offset,
             next,
             watermark: Watermark::new(progress.max_event_time, settings.rules.delay),
-            decoder: Decoder::default(),
+            decoder: None,
             sums: Presum::new(settings.hasher.clone(), settings.shards),
             ledger: Ledger { lost: next.0 - progress.next_offset.0, ..Ledger::default() },
             rejects: PackedRows::default(),
@@ -136,13 +137,13 @@ impl PartitionFold {
         self.next = record.offset.next();
         self.ledger.records += 1;
         // The decoder is moved out so that the event may borrow from it while the rest of the state changes.
-        let mut decoder = std::mem::take(&mut self.decoder);
+        let mut decoder = self.decoder.take().unwrap_or_default();
         let decoded = decode(&mut decoder, record.value);
         let outcome = decoded.and_then(|event| self.accept(&event, record, now));
         if let Err(reject) = outcome {
             self.reject(record, &reject);
         }
-        self.decoder = decoder;
+        self.decoder = Some(decoder);
     }
 
     /// Everything before `end` was delivered, also where offsets hold no record (transaction markers, compaction).

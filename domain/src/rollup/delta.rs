@@ -83,6 +83,17 @@ impl Delta {
         Self { hasher, ..Self::default() }
     }
 
+    /// An empty delta with the same hasher, and room for as much as this one holds: the next epoch is like the last.
+    #[must_use]
+    pub fn next(&self) -> Self {
+        Self {
+            hasher: self.hasher.clone(),
+            index: HashTable::with_capacity(self.entries.len()),
+            entries: Vec::with_capacity(self.entries.len()),
+            keys: Vec::with_capacity(self.keys.len()),
+        }
+    }
+
     /// Adds hits to one window and key.
     pub fn add(&mut self, window_start: EventTime, key: &[u8], tally: Tally) {
         let hash = self.hasher.row(window_start, key);

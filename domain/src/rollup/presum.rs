@@ -67,7 +67,7 @@ impl Presum {
 
     /// Takes the sums out, one delta per shard, and starts anew.
     pub fn take(&mut self) -> Vec<Delta> {
-        let fresh = Self::new(self.hasher.clone(), self.shards.len());
-        std::mem::replace(self, fresh).shards
+        let fresh = self.shards.iter().map(Delta::next).collect();
+        std::mem::replace(&mut self.shards, fresh)
     }
 }
