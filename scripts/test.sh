@@ -16,7 +16,7 @@ case ${1:-} in -h | --help)
 esac
 if (($# == 0)); then set -- --workspace; fi
 # Each whole-pipeline test runs several processes beside one broker: more at a time starve each other.
-export RUST_TEST_THREADS=${RUST_TEST_THREADS:-2}
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-3}
 
 log=$(mktemp)
 tests=''
