@@ -2,6 +2,7 @@
 
 use hitstream_actors::writer::postgres::tables_version;
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 
 use super::report::Finding;
 use crate::cli::CliError;
@@ -40,6 +41,8 @@ pub(super) enum State {
     Foreign(Vec<String>),
     /// All but these tables.
     Gone(Vec<String>),
+    /// Tables that this role may not read.
+    Denied,
 }
 
 /// Looks.
@@ -55,7 +58,13 @@ pub(super) async fn state(config: &Config, client: &Client) -> Result<State, Cli
         return Ok(if ours.is_empty() { State::None } else { State::Foreign(ours) });
     }
     let version = format!("SELECT coalesce(max(version), 0) FROM {VERSIONS}");
-    let version: i32 = client.query_one(&version, &[]).await.map_err(failed)?.get(0);
+    let version: i32 = match client.query_one(&version, &[]).await {
+        Ok(row) => row.get(0),
+        Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+            return Ok(State::Denied);
+        }
+        Err(error) => return Err(failed(error)),
+    };
     let gone = TABLES.iter().filter(|table| !ours.iter().any(|name| name == *table));
     let gone: Vec<String> = gone.map(|table| (*table).to_owned()).collect();
     Ok(match version.cmp(&tables_version()) {
@@ -69,7 +78,7 @@ pub(super) async fn state(config: &Config, client: &Client) -> Result<State, Cli
 impl State {
     /// Whether a run would not start.
     pub(super) fn is_failure(&self) -> bool {
-        matches!(self, Self::Newer(_) | Self::Foreign(_) | Self::Gone(_))
+        matches!(self, Self::Newer(_) | Self::Foreign(_) | Self::Gone(_) | Self::Denied)
     }
 
     pub(super) fn finding(&self, config: &Config) -> Finding {
@@ -98,6 +107,13 @@ impl State {
                 "tables",
                 format!("schema {schema} has {} already, not made by hitstream", names.join(", ")),
                 format!("rename what is there, {other_schema}"),
+            ),
+            Self::Denied => Finding::fail(
+                "tables",
+                format!("this role may not read table {VERSIONS} of schema {schema}"),
+                format!(
+                    "as its owner: GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO the role"
+                ),
             ),
             Self::Gone(names) => Finding::fail(
                 "tables",

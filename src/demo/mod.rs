@@ -9,7 +9,6 @@ mod numbers;
 mod postgres;
 mod screen;
 
-use std::num::NonZeroU64;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -47,12 +46,13 @@ const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// Arguments of `demo`.
 #[derive(Debug, clap::Args)]
 pub struct DemoArgs {
-    /// End after this time [default: at Ctrl-C]
+    /// End after this time, counted from the first hit in the tables; the first final rows come after some 15 s
+    /// [default: at Ctrl-C]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub duration: Option<Duration>,
-    /// Records per second
-    #[arg(long, value_name = "N", default_value = "2000")]
-    pub rate: NonZeroU64,
+    /// Records per second, up to 50000: the embedded Kafka forgets what is not read soon
+    #[arg(long, value_name = "N", default_value = "2000", value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    pub rate: u32,
     /// Print what came of it as JSON, as `audit --json` does
     #[arg(long)]
     pub json: bool,
@@ -97,27 +97,37 @@ pub fn demo(args: &DemoArgs) -> Result<Outcome, CliError> {
         }
         Ok(numbers)
     };
-    let is_over = || {
-        stop.load(Ordering::Relaxed) || args.duration.is_some_and(|limit| begin.elapsed() >= limit)
+    // Ctrl-C counts at once, the time from the first commit.
+    let mut first = None;
+    let is_over = |first: Option<Instant>| {
+        let elapsed = first.map(|first: Instant| first.elapsed());
+        stop.load(Ordering::Relaxed)
+            || args.duration.zip(elapsed).is_some_and(|(limit, elapsed)| elapsed >= limit)
     };
-    while !is_over() {
+    while !is_over(first) {
         traffic.must_live().map_err(ended)?;
-        look(&mut postgres)?;
+        if look(&mut postgres)?.is_some_and(|numbers| numbers.records > 0) {
+            first.get_or_insert_with(Instant::now);
+        }
         let shown = Instant::now();
-        while !is_over() && shown.elapsed() < SHOW_EVERY {
+        while !is_over(first) && shown.elapsed() < SHOW_EVERY {
             std::thread::sleep(LOOK);
         }
     }
 
     traffic.stop("TERM", STOP_LIMIT).map_err(CliError::Bug)?;
     let stopped = Instant::now();
-    while look(&mut postgres)?.is_none_or(|numbers| numbers.lag > 0) && stopped.elapsed() < CATCH_UP
-    {
+    let mut last = look(&mut postgres)?;
+    while last.as_ref().is_none_or(|numbers| numbers.lag > 0) && stopped.elapsed() < CATCH_UP {
         std::thread::sleep(LOOK);
+        last = look(&mut postgres)?;
     }
     screen.finish();
     pipeline.stop("TERM", STOP_LIMIT).map_err(CliError::Bug)?;
     let outcome = crate::audit::audit(&config, &AuditArgs { json: args.json })?;
+    if last.is_none_or(|numbers| numbers.final_rows == 0) {
+        output::err("no window was final yet: let it run for 15 s or more");
+    }
     drop(reader);
     postgres.stop().map_err(CliError::Bug)?;
     Ok(outcome)
@@ -126,10 +136,11 @@ pub fn demo(args: &DemoArgs) -> Result<Outcome, CliError> {
 fn welcome(postgres: &Postgres, rate: &str, took: Duration) -> String {
     format!(
         "hitstream {version}: {rate} hits a second through an embedded Kafka into an embedded PostgreSQL\n\
-         started in {took:.1} s; windows of 10 s that wait 2 s for stragglers (by default 5 min and 1 min)\n\
+         started in {took:.1} s; windows of 10 s that wait 2 s for stragglers, partitions idle after 5 s (by default 5 min,\n\
+         1 min and 1 min): the first final rows come after some 15 s\n\
          look inside:  {psql}\n\
          \x20             SELECT * FROM live_web_traffic ORDER BY window_start DESC, num_hits DESC LIMIT 10;\n\
-         Ctrl-C ends it and removes all of it.\n",
+         Ctrl-C ends it and removes all of it; after kill -9 the next demo removes the folder.\n",
         version = env!("CARGO_PKG_VERSION"),
         took = took.as_secs_f64(),
         psql = postgres.psql(),

@@ -83,11 +83,11 @@ fn words(numbers: &Numbers, rate: Option<f64>) -> [String; 5] {
         ),
         format!("  frontier   {}", frontier(numbers)),
         format!(
-            "  windows    {} open with {} rows; {} final with {} rows",
+            "  windows    {} open with {}; {} final with {}",
             numbers.open_windows,
-            grouped(numbers.open_rows),
+            count(numbers.open_rows),
             numbers.final_windows,
-            grouped(numbers.final_rows)
+            count(numbers.final_rows)
         ),
         format!("  not counted on time   {} late, {} no hits", grouped(*late), grouped(*rejected)),
         format!("  busiest    {}", hosts.join(", ")),
@@ -97,7 +97,7 @@ fn words(numbers: &Numbers, rate: Option<f64>) -> [String; 5] {
 fn one_line(numbers: &Numbers, rate: Option<f64>) -> String {
     let rate = rate.map(|rate| format!(", {rate:.0} a second")).unwrap_or_default();
     format!(
-        "{} records{rate}, {} still in Kafka; frontier {}; {} windows open, {} final",
+        "{} records{rate}, {} still in Kafka; frontier {}; windows: {} open, {} final",
         grouped(numbers.records),
         grouped(numbers.lag),
         frontier(numbers),
@@ -114,6 +114,10 @@ fn frontier(numbers: &Numbers) -> String {
         (Some(at), None) => at.to_string(),
         (None, _) => "nowhere yet: not every partition had a hit".to_owned(),
     }
+}
+
+fn count(rows: i64) -> String {
+    format!("{} {}", grouped(rows), if rows == 1 { "row" } else { "rows" })
 }
 
 /// Groups digits by thousands: `12,345`.

@@ -9,6 +9,7 @@ use crate::cli::{CliError, Outcome, StatusArgs, output};
 use crate::config::Config;
 use crate::{database, topic, wiring};
 use answer::Answer;
+use tables::Facts;
 use unread::Unread;
 
 /// Says where the pipeline stands. Where Kafka does not answer, it says what the tables alone tell, and then fails.
@@ -21,8 +22,29 @@ pub fn status(config: &Config, args: &StatusArgs) -> Result<Outcome, CliError> {
         let mut client = database::connected(config, &settings, Some(database::LIMIT)).await?;
         tables::read(config, &mut client).await
     })?;
+    belongs(&facts, config)?;
     // After the tables: what Kafka has can only be more than what they were made from.
     let unread = topic::describe(config).and_then(|topic| Unread::read(config, &facts, &topic));
     output::answer(args.json, &Answer::new(config, &facts, unread.as_ref()))?;
     unread.map(|_| Outcome::Done)
+}
+
+/// Lag and members would be another pipeline's.
+fn belongs(facts: &Facts, config: &Config) -> Result<(), CliError> {
+    let kafka = &config.kafka;
+    let pairs = [
+        ("topic (kafka.topic)", &kafka.topic, &facts.topic),
+        ("consumer group (kafka.group)", &kafka.group, &facts.group),
+    ];
+    for (what, here, there) in pairs {
+        if here != there {
+            return Err(CliError::Mismatch(format!(
+                "schema {} of {} belongs to another pipeline: the {what} is {here:?} here and {there:?} there. Set it to \
+                 {there:?}, or postgres.schema (or the database) to that of the pipeline that is meant",
+                config.postgres.schema,
+                config.postgres.target()
+            )));
+        }
+    }
+    Ok(())
 }
