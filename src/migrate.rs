@@ -19,22 +19,23 @@ pub fn migrate(config: &Config, args: &MigrateArgs) -> Result<Outcome, CliError>
         let report = run_migrations(&mut client, &settings)
             .await
             .map_err(|error| database::failure(config, error))?;
-        // Told at the end: windows are closed even where nobody can be told of the tables.
-        let told = output::out(&format!("{}\n", describe(config, &report)));
+        // Told at the end: where windows are not closed, the error is the answer.
+        let mut answer = format!("{}\n", describe(config, &report));
         if args.close_open {
             let report = close_open(&mut client, &settings, &pipeline)
                 .await
                 .map_err(|error| database::failure(config, error))?;
-            output::out(&format!(
+            answer.push_str(&format!(
                 "{} made final; the frontier is {}: hits before it are late from now on; window.size {}, window.slide {} and watermark.delay {} apply\n",
                 count(report.windows, "open window", "open windows"),
                 report.frontier,
                 span(config.window.size),
                 span(config.window.slide),
                 span(config.watermark.delay),
-            ))?;
+            ));
         }
-        told.map(|()| Outcome::Done)
+        output::out(&answer)?;
+        Ok(Outcome::Done)
     })
 }
 

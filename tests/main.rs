@@ -24,6 +24,7 @@ mod group;
 mod idle;
 mod import;
 mod instances;
+mod mistakes;
 mod outage;
 mod reach;
 mod readme;

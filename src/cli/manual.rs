@@ -2,7 +2,7 @@
 
 use clap::CommandFactory;
 
-use super::{Cli, CliError, CompletionsArgs, ManArgs, Outcome, output};
+use super::{Cli, CliError, CompletionsArgs, ManArgs, Outcome, output, usage};
 
 /// Prints completions.
 pub(super) fn completions(args: &CompletionsArgs) -> Result<Outcome, CliError> {
@@ -20,9 +20,8 @@ pub(super) fn man(args: &ManArgs) -> Result<Outcome, CliError> {
     let page = match &args.command {
         None => whole,
         Some(name) => {
-            let command = whole.find_subcommand(name).cloned().ok_or_else(|| {
-                CliError::Usage(format!("no command {name:?}; `hitstream --help` lists them"))
-            })?;
+            let command = whole.find_subcommand(name).cloned();
+            let command = command.ok_or_else(|| CliError::Usage(usage::no_command(name)))?;
             command.display_name(format!("hitstream-{name}"))
         }
     };

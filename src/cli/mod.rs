@@ -9,6 +9,7 @@ mod panic;
 pub(crate) mod progress;
 pub(crate) mod stop;
 pub(crate) mod table;
+mod usage;
 pub(crate) mod words;
 
 pub use args::{
@@ -21,6 +22,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Parser, ValueEnum};
 
 use crate::config::{ConfigError, Layers, Loaded};
@@ -39,11 +41,18 @@ pub fn main() -> ExitCode {
 }
 
 fn answer(args: impl IntoIterator<Item = OsString>) -> u8 {
-    let cli = match Cli::try_parse_from(args) {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
-        Err(e) if e.use_stderr() => {
+        // Without any argument the help is what is needed.
+        Err(e) if e.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             drop(e.print());
             return error::USAGE;
+        }
+        Err(e) if e.use_stderr() => {
+            let words: Vec<String> =
+                args.iter().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+            return exit_code(Err(CliError::Usage(usage::explain(&e, &words))));
         }
         // Help and version come this way too.
         Err(e) => return exit_code(output::written(e.print()).map(|()| Outcome::Done)),
@@ -107,8 +116,8 @@ fn dispatch(loaded: &Loaded, command: Command) -> Result<Outcome, CliError> {
 /// Reads the files that hold settings, and the environment.
 fn load(args: &GlobalArgs) -> Result<Loaded, ConfigError> {
     let layers = Layers {
-        file: named_file(args.config.as_deref(), "HITSTREAM_CONFIG")?,
-        env_file: named_file(args.env_file.as_deref(), "HITSTREAM_ENV_FILE")?,
+        file: named_file("--config", args.config.as_deref(), "HITSTREAM_CONFIG")?,
+        env_file: named_file("--env-file", args.env_file.as_deref(), "HITSTREAM_ENV_FILE")?,
         // Not `vars`, which panics on what is not Unicode, whoever it is meant for.
         env: std::env::vars_os()
             .map(|(name, value)| {
@@ -130,16 +139,23 @@ fn flags(args: &GlobalArgs) -> Vec<(&'static str, &'static str, String)> {
 
 /// Reads the file that a flag names, or else a variable; as everywhere, an empty one counts as not set.
 fn named_file(
-    flag: Option<&Path>,
+    flag: &str,
+    path: Option<&Path>,
     variable: &str,
 ) -> Result<Option<(String, String)>, ConfigError> {
-    let from_variable =
-        || std::env::var_os(variable).filter(|name| !name.is_empty()).map(PathBuf::from);
-    let Some(path) = flag.map(Path::to_path_buf).or_else(from_variable) else { return Ok(None) };
+    let from_variable = || std::env::var_os(variable).filter(|name| !name.is_empty());
+    let (origin, path) = match (path, from_variable()) {
+        (Some(path), _) => (flag.to_owned(), path.to_path_buf()),
+        (None, Some(name)) => (format!("variable {variable}"), PathBuf::from(name)),
+        (None, None) => return Ok(None),
+    };
     let name = path.display().to_string();
     match std::fs::read_to_string(&path) {
         Ok(text) => Ok(Some((name, text))),
-        Err(e) => Err(ConfigError::file(&name, format!("cannot be read: {e}"))),
+        Err(e) => {
+            let reason = format!("cannot be read: {e}; name a text file that can, or none");
+            Err(ConfigError::file(&format!("{name} ({origin})"), reason))
+        }
     }
 }
 

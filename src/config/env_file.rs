@@ -23,7 +23,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<(String, String)>, (usize, &'stati
             None => (line, None),
         };
         if key.is_empty() || key.contains(char::is_whitespace) {
-            return Err((i + 1, "is not KEY=VALUE"));
+            return Err((i + 1, "is not KEY=VALUE; begin a remark with #"));
         }
         if let Some(value) = value {
             variables.push((key.to_owned(), unquote(value).map_err(|reason| (i + 1, reason))?));
@@ -102,7 +102,10 @@ mod tests {
 
     #[test]
     fn broken_line_is_named_by_number() {
-        assert_eq!(parse("A=1\nnot an assignment\n"), Err((2, "is not KEY=VALUE")));
+        assert_eq!(
+            parse("A=1\nnot an assignment\n"),
+            Err((2, "is not KEY=VALUE; begin a remark with #"))
+        );
         assert_eq!(parse("A=\"open"), Err((1, "has no closing \"")));
         assert_eq!(parse("A='b' c"), Err((1, "goes on after its closing quote")));
     }

@@ -107,6 +107,13 @@ pub(super) fn check_property(key: &str, value: &str) -> Result<(), String> {
         | "transactional.id" => {
             return Err("is set by hitstream; exactly-once depends on it, so leave it out".into());
         }
+        "security.protocol" if value.to_lowercase().ends_with("ssl") => {
+            return Err(
+                "asks for TLS, which this version cannot do; use plaintext or sasl_plaintext \
+                        where the network may be trusted"
+                    .into(),
+            );
+        }
         _ => {}
     }
     match ClientConfig::new().set(key, value).create_native_config() {
@@ -118,14 +125,18 @@ pub(super) fn check_property(key: &str, value: &str) -> Result<(), String> {
                 (true, Some(near)) => {
                     format!("librdkafka has no such property; did you mean {near:?}?")
                 }
-                (true, None) => "librdkafka has no such property".into(),
-                (false, _) if is_secret(key) => "librdkafka refuses this value".into(),
-                (false, _) => description,
+                (true, None) => format!("librdkafka has no such property; {REFERENCE}"),
+                (false, _) if is_secret(key) => {
+                    format!("librdkafka refuses this value; {REFERENCE}")
+                }
+                (false, _) => format!("{}; {REFERENCE}", description.trim()),
             })
         }
         Err(_) => Err("librdkafka refuses this value".into()),
     }
 }
+
+const REFERENCE: &str = "librdkafka's CONFIGURATION.md says what it takes";
 
 fn nearest_property(key: &str) -> Option<&'static str> {
     super::nearest(key, USUAL_PROPERTIES.iter().copied())

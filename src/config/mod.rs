@@ -20,6 +20,7 @@ pub use sections::{
     ActorsConfig, Config, EnrichConfig, EventsConfig, FlushConfig, InputConfig, LogConfig,
     LogFormat, OnDataLoss, ShutdownConfig, Start, WatermarkConfig, WindowConfig,
 };
+pub(crate) use values::duration::parse as parse_duration;
 pub use values::{ByteSize, Parallelism};
 
 /// The built-in settings, which are also their reference.

@@ -91,12 +91,20 @@ impl PostgresConfig {
 const SHAPES: &str = "is no PostgreSQL URL; write postgres://user:password@host:port/database \
                       or jdbc:postgresql://host:port/database";
 
+const SSL_MODES: &str =
+    "has an sslmode that is not supported; use disable or prefer where the network may be trusted";
+
 const NO_TLS: &str = "asks for TLS (sslmode=require, or ssl in a JDBC URL), which this version cannot do; use sslmode=prefer \
                       or disable where the network may be trusted";
 
 /// Gives a URL fit to be shown: without credentials and options.
 pub(super) fn masked_url(url: &str) -> String {
-    let shown = url.split('?').next().unwrap_or_default();
+    let (shown, options) = url.split_once('?').unwrap_or((url, ""));
+    // An @ after the ? may end a password that has a ? in it.
+    if options.contains('@') && !shown.contains('@') {
+        let scheme = shown.split_once("//").map_or("", |(scheme, _)| scheme);
+        return format!("{scheme}//{MASK}");
+    }
     match (shown.split_once("//"), shown.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, place))) => format!("{scheme}//{MASK}@{place}"),
         (None, Some((_, place))) => format!("{MASK}@{place}"),
@@ -108,7 +116,13 @@ fn parse_url(url: &str) -> Result<tokio_postgres::Config, String> {
     url.parse().map_err(|e: tokio_postgres::Error| {
         let cause =
             std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string);
-        format!("cannot be read: {cause}")
+        if cause.contains("`sslmode`") {
+            return SSL_MODES.to_owned();
+        }
+        format!(
+            "cannot be read: {cause}; write postgres://user:password@host:port/database, with %40, %2F, %3A and %3F for \
+             @, /, : and ? in a password"
+        )
     })
 }
 
@@ -146,9 +160,7 @@ fn ssl_mode(value: &str) -> Result<SslMode, String> {
         "disable" => Ok(SslMode::Disable),
         "allow" | "prefer" => Ok(SslMode::Prefer),
         "require" => Ok(SslMode::Require),
-        _ => Err(format!(
-            "has sslmode={value}, which is not supported; use disable, prefer or require"
-        )),
+        _ => Err(SSL_MODES.to_owned()),
     }
 }
 
@@ -205,7 +217,7 @@ mod tests {
         assert_eq!(config.resolve().unwrap(), ["reWriteBatchedInserts"]);
         assert_eq!(config.client().get_ssl_mode(), SslMode::Prefer);
         config.url = Secret::new("jdbc:postgresql://h/x?sslmode=verify-full");
-        assert!(config.resolve().unwrap_err().contains("verify-full"));
+        assert!(config.resolve().unwrap_err().contains("sslmode"));
     }
 
     #[test]
@@ -221,6 +233,7 @@ mod tests {
     fn shown_urls_carry_no_secret() {
         assert_eq!(masked_url("postgres://a:b@c@h:1/x?password=z"), "postgres://***@h:1/x");
         assert_eq!(masked_url("jdbc:postgresql://h/x?password=z"), "jdbc:postgresql://h/x");
+        assert_eq!(masked_url("postgres://a:b?c@h:1/x"), "postgres://***");
         let printed = format!("{:?}", resolved("postgres://a:hunter2@h/x"));
         assert!(!printed.contains("hunter2"), "{printed}");
     }

@@ -100,12 +100,16 @@ fn check_kafka(config: &Config, found: &mut Found<'_>) {
         "is no topic name; Kafka takes 1 to 249 letters, digits, `.`, `_` and `-`",
     );
     found.require(!kafka.group.trim().is_empty(), "kafka.group", "must not be empty");
+    let before = found.problems.len();
     for (key, value) in kafka.properties.iter() {
         if let Err(reason) = check_property(key, value) {
             found.add(&format!("kafka.properties.{key}"), reason);
         }
     }
-    check_session(kafka, found);
+    // What is wrong by itself would be said twice.
+    if found.problems.len() == before {
+        check_session(kafka, found);
+    }
 }
 
 /// Each property is right by itself; these contradict each other.
@@ -126,7 +130,6 @@ fn check_session(kafka: &KafkaConfig, found: &mut Found<'_>) {
     let millis = |property: &str, default: &str| {
         kafka.properties.get(property).unwrap_or(default).parse::<u64>().ok()
     };
-    // Where they are no numbers, that has been said.
     let Some(session_ms) = millis(session, DEFAULT_SESSION_TIMEOUT_MS) else { return };
     let Some(heartbeat_ms) = millis(heartbeat, DEFAULT_HEARTBEAT_MS) else { return };
     let at_fault = if kafka.properties.get(heartbeat).is_some() { heartbeat } else { session };

@@ -84,20 +84,27 @@ pub(super) fn one_of<'de, T: clap::ValueEnum, D: serde::Deserializer<'de>>(
 pub(super) mod duration {
     use std::time::Duration;
 
+    use humantime::DurationError;
     use serde::{Deserialize, Deserializer, Serializer, de};
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
-        let text = String::deserialize(d)?;
-        humantime::parse_duration(text.trim()).map_err(|e| {
-            de::Error::custom(match e {
-                humantime::DurationError::Empty => {
-                    "is empty; write a duration, such as 500ms, 30s or 5m".to_owned()
-                }
-                humantime::DurationError::NumberOverflow => "is too long a duration".to_owned(),
-                // The parser's own words list what it knows: "time unit needed, for example 5sec or 5ms".
-                e => format!("is not a duration ({e}); write a unit, such as 500ms, 30s or 5m"),
-            })
+    /// Reads a duration; the error says what would be one.
+    pub(crate) fn parse(text: &str) -> Result<Duration, String> {
+        const SHAPE: &str = "write a number and its unit, such as 500ms, 30s or 5m";
+        let text = text.trim();
+        if text.starts_with('-') {
+            return Err(format!("must not be negative; {SHAPE}"));
+        }
+        humantime::parse_duration(text).map_err(|e| match e {
+            DurationError::NumberOverflow => "is too long a duration".to_owned(),
+            DurationError::UnknownUnit { unit, .. } if !unit.is_empty() => {
+                format!("is not a duration, for {unit:?} is no unit; {SHAPE}")
+            }
+            _ => format!("is not a duration; {SHAPE}"),
         })
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
+        parse(&String::deserialize(d)?).map_err(de::Error::custom)
     }
 
     pub(crate) fn serialize<S: Serializer>(value: &Duration, s: S) -> Result<S::Ok, S::Error> {

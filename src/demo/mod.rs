@@ -23,7 +23,7 @@ use self::numbers::{Numbers, Reader};
 use self::postgres::Postgres;
 use self::screen::Screen;
 use crate::cli::{AuditArgs, CliError, Outcome, output, stop};
-use crate::config::Layers;
+use crate::config::{Layers, parse_duration};
 
 const TOPIC: &str = "web_traffic_topic";
 /// The mock cluster keeps 5 MiB of each partition, compressed: so many, packed, are enough for minutes.
@@ -48,7 +48,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(30);
 pub struct DemoArgs {
     /// End after this time, counted from the first hit in the tables; the first final rows come after some 15 s
     /// [default: at Ctrl-C]
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub duration: Option<Duration>,
     /// Records per second, up to 50000: the embedded Kafka forgets what is not read soon
     #[arg(long, value_name = "N", default_value = "2000", value_parser = clap::value_parser!(u32).range(1..=50_000))]

@@ -106,7 +106,17 @@ async fn connect(socket: &Path) -> Result<Client, tokio_postgres::Error> {
 
 /// The newest server that is installed.
 fn binaries() -> Result<PathBuf> {
-    let named = std::env::var_os("HITSTREAM_PG_BIN").map(PathBuf::from);
+    let named = std::env::var_os("HITSTREAM_PG_BIN").filter(|name| !name.is_empty());
+    if let Some(folder) = named.map(PathBuf::from) {
+        if holds_server(&folder) {
+            return Ok(folder);
+        }
+        bail!(
+            "HITSTREAM_PG_BIN is {}, where there are no initdb and postgres; set it to the folder that holds them, or leave \
+             it out",
+            folder.display()
+        );
+    }
     let installed = std::fs::read_dir(DEBIAN).into_iter().flatten().flatten();
     let mut releases: Vec<(u32, PathBuf)> = installed
         .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path())))
@@ -114,7 +124,7 @@ fn binaries() -> Result<PathBuf> {
         .collect();
     releases.sort();
     let newest = releases.pop().map(|(_, path)| path.join("bin"));
-    named.or(newest).or_else(on_path).with_context(|| {
+    newest.or_else(on_path).with_context(|| {
         format!(
             "no PostgreSQL server from {OLDEST} on is installed. On Debian or Ubuntu: apt-get install postgresql; elsewhere \
              set HITSTREAM_PG_BIN to the folder that holds initdb and postgres"
@@ -124,8 +134,11 @@ fn binaries() -> Result<PathBuf> {
 
 fn on_path() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .find(|folder| folder.join("initdb").exists() && folder.join("postgres").exists())
+    std::env::split_paths(&path).find(|folder| holds_server(folder))
+}
+
+fn holds_server(folder: &Path) -> bool {
+    folder.join("initdb").exists() && folder.join("postgres").exists()
 }
 
 /// Continues a `setpriv` command line with the account of the server, where it must not be our own.

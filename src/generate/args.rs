@@ -8,7 +8,7 @@ use super::random::Share;
 use super::schedule::{Demand, Schedule};
 use super::traffic::{LAST_MICROS, Traffic};
 use crate::cli::{KeyArgs, TopicArgs};
-use crate::config::Config;
+use crate::config::{Config, parse_duration};
 
 /// Names of each kind at most: they are kept in memory.
 const MAX_NAMES: u32 = 1_000_000;
@@ -26,7 +26,7 @@ pub struct GenerateArgs {
     rate: Option<NonZeroU64>,
 
     /// Stop after this time (needs --rate)
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     duration: Option<Duration>,
 
     /// Number that decides everything random: the same seed, options and --start give the same records, byte by
@@ -39,7 +39,7 @@ pub struct GenerateArgs {
     start: Option<i64>,
 
     /// Event time between two records [default: what --rate makes it; without a rate 10ms]
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     step: Option<Duration>,
 
     /// Write what must come out to FILE, reckoned record by record with the configured window, watermark and skew.
@@ -60,7 +60,7 @@ pub struct GenerateArgs {
     visitors: NonZeroU32,
 
     /// Event times lie up to this far behind the clock of the stream, in random order
-    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = parse_duration)]
     disorder: Duration,
 
     /// Share of hits that are set back by --late-by, as 0.01 or 1%
@@ -68,7 +68,7 @@ pub struct GenerateArgs {
     late: Share,
 
     /// How far late hits are set back [default: three times window.size and watermark.delay]
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     late_by: Option<Duration>,
 
     /// Share of records that are no hits: broken JSON, missing or impossible times, tombstones and more

@@ -21,9 +21,11 @@ impl<'a> ExpectedFile<'a> {
         let partial = PathBuf::from(partial);
         match File::create(&partial) {
             Ok(file) => Ok(Self { path, partial, out: BufWriter::new(file) }),
-            Err(error) => {
-                Err(CliError::Usage(format!("{} cannot be written: {error}", path.display())))
-            }
+            Err(error) => Err(CliError::Usage(format!(
+                "--expected {} cannot be written: {error}; nothing was sent. Name a file in a folder that is there and \
+                 may be written to",
+                path.display()
+            ))),
         }
     }
 

@@ -194,11 +194,15 @@ fn total_bytes(args: &ImportArgs) -> Result<Option<u64>, CliError> {
             total = None;
             continue;
         }
-        let metadata = std::fs::metadata(file)
-            .map_err(|e| CliError::Usage(format!("{}: {e}; nothing was sent", file.display())))?;
+        let metadata = std::fs::metadata(file).map_err(|e| {
+            CliError::Usage(format!(
+                "{} cannot be read: {e}; nothing was sent. Name files that are there, or - for standard input",
+                file.display()
+            ))
+        })?;
         if metadata.is_dir() {
             return Err(CliError::Usage(format!(
-                "{}: is a directory; name the files in it",
+                "{} is a directory; nothing was sent. Name the files in it",
                 file.display()
             )));
         }

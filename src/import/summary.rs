@@ -167,11 +167,24 @@ impl fmt::Display for Summary {
                 left => writeln!(f, ", nor {}", count(*left, "further file", "further files"))?,
             }
         }
+        if self.lines == 0 && self.stopped.is_none() {
+            writeln!(
+                f,
+                "no line in {}: is it what was meant?",
+                count(self.files, "file", "files")
+            )?;
+        }
         if self.unparsable > 0 {
             let lines = count(self.lines, "line", "lines");
             writeln!(f, "{} of {lines} could not be read:", self.unparsable)?;
             for (reason, count) in &self.unparsable_by_reason {
                 writeln!(f, "  {count} {reason}")?;
+            }
+            if self.unparsable == self.lines {
+                writeln!(
+                    f,
+                    "give it access logs (combined, common) or JSON lines; --format says which"
+                )?;
             }
         }
         let notes = [

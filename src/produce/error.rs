@@ -21,7 +21,10 @@ pub enum ProduceError {
     #[error("kafka settings cannot be used: {0}; look at [kafka.properties]")]
     Settings(String),
     /// No broker answers.
-    #[error("kafka at {brokers} did not answer within {}: {reason}", humantime::format_duration(*.limit))]
+    #[error(
+        "Kafka at {brokers} does not answer within {}: {reason}. Is it running, and does KAFKA_URL (or kafka.brokers) name it?",
+        humantime::format_duration(*.limit)
+    )]
     Unreachable {
         /// The brokers asked.
         brokers: String,
@@ -31,7 +34,9 @@ pub enum ProduceError {
         reason: String,
     },
     /// The topic does not exist.
-    #[error("topic {topic} does not exist; create it, or pass --create-topic --partitions N")]
+    #[error(
+        "topic {topic} does not exist; create it with --create-topic --partitions N, or set KAFKA_TOPIC (or kafka.topic)"
+    )]
     NoTopic {
         /// The topic.
         topic: String,

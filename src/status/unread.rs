@@ -93,7 +93,9 @@ impl Unread {
         set_default(&mut client, "fetch.message.max.bytes", "65536");
         set_default(&mut client, "queued.min.messages", "1");
         let consumer: BaseConsumer = client.create().map_err(|error| {
-            CliError::Usage(format!("the Kafka client refuses its configuration: {error}"))
+            CliError::Usage(format!(
+                "the Kafka client refuses its configuration: {error}; look at [kafka.properties]"
+            ))
         })?;
         consumer.assign(first).map_err(anyhow::Error::new)?;
         let mut wanted: BTreeSet<i32> = first.elements().iter().map(|e| e.partition()).collect();

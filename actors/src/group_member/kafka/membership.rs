@@ -117,6 +117,8 @@ impl ClientContext for Membership {
         if code == Some(RDKafkaErrorCode::AllBrokersDown) {
             self.note(Note::BrokersAway(reason.to_owned()));
         } else {
+            // "… failed: Connection refused (after 0ms in state CONNECT, 3 identical error(s) suppressed)"
+            let reason = reason.split(" (after ").next().unwrap_or(reason);
             let mut trouble =
                 self.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             *trouble = Some(reason.to_owned());
@@ -218,6 +220,8 @@ pub(super) fn consumer(settings: &KafkaSettings) -> Result<Consumer, SourceError
     }
     config.set("group.id", &settings.group);
     config.create_with_context(Membership::default()).map_err(|error| {
-        SourceError::Configuration(format!("the Kafka client refuses its configuration: {error}"))
+        SourceError::Configuration(format!(
+            "the Kafka client refuses its configuration: {error}; look at [kafka.properties]"
+        ))
     })
 }

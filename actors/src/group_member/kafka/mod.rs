@@ -157,6 +157,9 @@ impl KafkaSource {
     }
 }
 
+/// How long complaints of a client that nobody polls are collected.
+const CALLBACKS: Duration = Duration::from_millis(100);
+
 /// Asks the brokers about a topic without joining any group; blocks.
 ///
 /// # Errors
@@ -165,7 +168,15 @@ pub fn describe_topic(
     settings: &KafkaSettings,
     timeout: Duration,
 ) -> Result<TopicDescription, SourceError> {
-    topic::describe(&membership::consumer(settings)?, &settings.topic, timeout)
+    let consumer = membership::consumer(settings)?;
+    topic::describe(&consumer, &settings.topic, timeout).map_err(|error| match error {
+        SourceError::Unavailable(reason) => {
+            // Serves callbacks; there is nothing to be read. What the client complained of says more.
+            drop(consumer.poll(CALLBACKS));
+            SourceError::Unavailable(consumer.context().trouble().unwrap_or(reason))
+        }
+        other => other,
+    })
 }
 
 impl Source for KafkaSource {

@@ -48,7 +48,7 @@ pub(super) async fn release(
     let delay = watermark_delay(&transaction).await.map_err(|error| failure(&error))?;
     let delay = delay.ok_or_else(|| {
         StoreError::Mismatch(format!(
-            "no pipeline has run in schema {:?} yet: there is no frontier",
+            "no pipeline has run in schema {:?} yet: there is no frontier; `hitstream run` starts one",
             settings.schema
         ))
     })?;

@@ -1,0 +1,325 @@
+//! Mistakes that people make: each answer says what is wrong, where, and what to do, in a line or two.
+
+use std::fs;
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use crate::support::hit::Hit;
+use crate::support::process::{Finished, Hitstream, wait_until};
+use crate::support::scratch::Folder;
+use crate::support::{Bench, kafka};
+
+/// Longest that an answer may take.
+const LIMIT: Duration = Duration::from_secs(30);
+/// A password that no answer may show.
+const CANARY: &str = "s3cr3t-canary";
+/// How many mistakes are made at once: most of them wait.
+const AT_ONCE: usize = 8;
+
+/// What is there when the mistake is made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum On {
+    /// No service.
+    Nothing,
+    /// Services with empty tables, and without a topic.
+    Empty,
+    /// A topic of two partitions, counted by a run that has ended.
+    Counted,
+    /// The same with an instance running.
+    Running,
+}
+
+/// A mistake, and what the answer must say.
+///
+/// In texts `{folder}` stands for a folder with the file, if any, as `file`; `{topic}`, `{kafka}`, `{postgres}`
+/// (`host:port`) and `{database}` for what the services have, `{nobody}` for an address where nobody answers, and
+/// `{secret}` for a password.
+struct Mistake {
+    name: &'static str,
+    on: On,
+    arguments: &'static str,
+    file: Option<&'static [u8]>,
+    env: &'static [(&'static str, &'static str)],
+    code: i32,
+    says: &'static [&'static str],
+}
+
+const PLAIN: Mistake = Mistake {
+    name: "",
+    on: On::Nothing,
+    arguments: "run",
+    file: None,
+    env: &[],
+    code: 64,
+    says: &[],
+};
+
+/// A mistake on the command line alone.
+const fn typed(
+    name: &'static str,
+    arguments: &'static str,
+    says: &'static [&'static str],
+) -> Mistake {
+    Mistake { name, arguments, says, ..PLAIN }
+}
+
+/// A mistake in a settings file.
+const fn in_file(name: &'static str, text: &'static str, says: &'static [&'static str]) -> Mistake {
+    Mistake {
+        name,
+        arguments: "run --config {folder}/file",
+        file: Some(text.as_bytes()),
+        says,
+        ..PLAIN
+    }
+}
+
+/// A mistake in the environment.
+const fn in_env(
+    name: &'static str,
+    env: &'static [(&'static str, &'static str)],
+    says: &'static [&'static str],
+) -> Mistake {
+    Mistake { name, env, says, ..PLAIN }
+}
+
+/// A mistake that shows only beside what is there.
+const fn beside(
+    on: On,
+    name: &'static str,
+    arguments: &'static str,
+    says: &'static [&'static str],
+) -> Mistake {
+    Mistake { name, on, arguments, says, ..PLAIN }
+}
+
+/// A service that is not there, or refuses.
+const fn away(
+    name: &'static str,
+    arguments: &'static str,
+    env: &'static [(&'static str, &'static str)],
+    says: &'static [&'static str],
+) -> Mistake {
+    Mistake { name, on: On::Counted, arguments, env, code: 69, says, ..PLAIN }
+}
+
+#[rustfmt::skip]
+const MISTAKES: &[Mistake] = &[
+    // The command line.
+    typed("unknown command", "rnu", &["no command \"rnu\"", "did you mean \"run\"?", "`hitstream --help`"]),
+    typed("manual of an unknown command", "man auditt", &["no command \"auditt\"", "did you mean \"audit\"?", "`hitstream --help`"]),
+    typed("unknown option", "run --until-en", &["no option --until-en", "did you mean --until-end?", "`hitstream run --help`"]),
+    typed("unknown option like no other", "audit --qqq", &["no option --qqq", "`hitstream audit --help`"]),
+    typed("an argument too many", "audit extra", &["\"extra\" is one argument too many", "`hitstream audit --help`"]),
+    typed("option without its value", "run --config", &["--config <FILE> is given no value", "`hitstream run --help`"]),
+    typed("option without the one it needs", "run --json", &["--until-end is missing", "`hitstream run --help`"]),
+    typed("partitions without creation", "run --partitions 3", &["--create-topic is missing"]),
+    typed("import of nothing", "import", &["<FILE>... is missing", "`hitstream import --help`"]),
+    typed("import in an unknown format", "import --format clf x", &["--format <FORMAT> = \"clf\"", "combined, common, jsonl"]),
+    typed("completions for an unknown shell", "completions tcsh", &["<SHELL> = \"tcsh\"", "bash, elvish, fish"]),
+    typed("generate without a count", "generate", &["say how much", "--count N", "--rate N"]),
+    typed("negative count", "generate --count -1", &["-1", "no number below zero", "`hitstream generate --help`"]),
+    typed("count in words", "generate --count many", &["--count <N> = \"many\"", "must be a whole number"]),
+    typed("rate of zero", "generate --rate 0", &["--rate <N> = \"0\"", "must be 1 or more"]),
+    typed("share beyond one", "generate --count 1 --late 2", &["--late <SHARE> = \"2\"", "from 0 to 1"]),
+    typed("duration without a rate", "generate --count 1 --duration 1m", &["--duration needs --rate"]),
+    typed("duration without a unit", "generate --rate 1 --duration 5", &["--duration <TIME> = \"5\"", "500ms, 30s or 5m"]),
+    typed("start that is no time", "generate --count 1 --start tomorrow", &["--start <TIME> = \"tomorrow\"", "2024-05-17T12:00:00Z"]),
+    typed("partition that is no number", "frontier --release=-1", &["--release <PARTITION> = \"-1\"", "must be between 0 and"]),
+    typed("log level that is none", "run --log-level nonsense", &["log.level = \"nonsense\" (--log-level)", "error, warn, info, debug or trace"]),
+    // Files that are named.
+    typed("settings file that is not there", "--config {folder}/absent run", &["{folder}/absent (--config)", "No such file", "name a text file"]),
+    typed("directory as settings file", "--config {folder} run", &["{folder} (--config)", "Is a directory", "name a text file"]),
+    typed("environment file that is not there", "--env-file {folder}/absent run", &["{folder}/absent (--env-file)", "No such file", "name a text file"]),
+    in_env("settings file of a variable that is not there", &[("HITSTREAM_CONFIG", "{folder}/absent")], &["{folder}/absent (variable HITSTREAM_CONFIG)", "name a text file"]),
+    Mistake { name: "environment file with a line that is none", arguments: "--env-file {folder}/file run", file: Some(b"KAFKA_TOPIC=t\ns3cr3t-canary is it\n"), says: &["file {folder}/file: line 2 is not KEY=VALUE", "#"], ..PLAIN },
+    Mistake { name: "settings file that is no text", arguments: "--config {folder}/file run", file: Some(b"\xff\xfe\0"), says: &["{folder}/file (--config)", "valid UTF-8"], ..PLAIN },
+    typed("import of a missing file", "import {folder}/absent.log", &["{folder}/absent.log cannot be read", "nothing was sent", "Name files"]),
+    typed("import of a directory", "import {folder}", &["{folder} is a directory", "nothing was sent", "Name the files in it"]),
+    typed("expectation in a folder that is not there", "generate --count 1 --expected {folder}/absent/e.json", &["--expected {folder}/absent/e.json cannot be written", "nothing was sent", "Name a file"]),
+    // The settings file.
+    in_file("malformed TOML", "[postgres]\npassword = \"s3cr3t-canary\nuser = 1", &["file {folder}/file", "line 2, column", "expected `\"`"]),
+    in_file("value without quotes", "[window]\nsize = 5m", &["line 2, column 8", "must be quoted"]),
+    in_file("unknown key", "[flush]\nmax_kyes = 5", &["flush.max_kyes (file {folder}/file)", "did you mean flush.max_keys?"]),
+    in_file("unknown key like no other", "[flush]\nzzz = 5", &["flush.zzz (file {folder}/file)", "`hitstream --print-config` lists them all"]),
+    in_file("misspelt section", "[windwo]\nsize = '5m'", &["windwo.size (file {folder}/file)", "did you mean window.size?"]),
+    in_file("section that is given a value", "window = '5m'", &["window (file {folder}/file)", "write [window]"]),
+    in_file("unit that is none", "[window]\nsize = '5 minuten'", &["window.size = \"5 minuten\" (file {folder}/file)", "\"minuten\" is no unit", "500ms, 30s or 5m"]),
+    in_file("number without a unit", "[window]\nsize = 5", &["window.size = 5 (file {folder}/file)", "500ms, 30s or 5m"]),
+    in_file("negative duration", "[window]\nsize = '-5m'", &["window.size = \"-5m\"", "must not be negative", "500ms, 30s or 5m"]),
+    in_file("window of zero", "[window]\nsize = '0s'", &["window.size = \"0s\"", "between 1ms and 365 days"]),
+    in_file("slide beyond size", "[window]\nslide = '10m'", &["window.slide = \"10m\" (file {folder}/file)", "window.size (5m)"]),
+    in_file("no keys at all", "[flush]\nmax_keys = 0", &["flush.max_keys = 0", "must be 1 or more"]),
+    in_file("negative size", "[flush]\nmax_bytes = -5", &["flush.max_bytes = -5", "64MiB"]),
+    in_file("size without sense", "[flush]\nmax_bytes = '64 apples'", &["flush.max_bytes = \"64 apples\"", "64MiB"]),
+    in_file("property that exactly-once depends on", "[kafka.properties]\n'enable.auto.commit' = true", &["kafka.properties.enable.auto.commit = true", "exactly-once", "leave it out"]),
+    in_file("unknown property", "[kafka.properties]\n'sesion.timeout.ms' = 10", &["kafka.properties.sesion.timeout.ms = 10", "did you mean \"session.timeout.ms\"?"]),
+    in_file("unknown property like no other", "[kafka.properties]\n'foo.bar' = 10", &["kafka.properties.foo.bar", "no such property", "CONFIGURATION.md"]),
+    in_file("property with a wrong value", "[kafka.properties]\n'session.timeout.ms' = 'long'", &["kafka.properties.session.timeout.ms = \"long\"", "CONFIGURATION.md"]),
+    in_file("property out of range", "[kafka.properties]\n'session.timeout.ms' = 0", &["kafka.properties.session.timeout.ms = 0", "1..3600000"]),
+    in_file("heartbeat after the session", "[kafka.properties]\n'heartbeat.interval.ms' = 9000", &["heartbeat.interval.ms = 9000", "session (7000 ms)", "a third of session.timeout.ms"]),
+    in_file("TLS for Kafka", "[kafka.properties]\n'security.protocol' = 'SASL_SSL'\n'sasl.password' = 's3cr3t-canary'", &["security.protocol = \"SASL_SSL\"", "TLS", "sasl_plaintext"]),
+    // The environment.
+    in_env("misspelt variable", &[("HITSTREAM_WINDOW__SIZZE", "5m")], &["variable HITSTREAM_WINDOW__SIZZE", "did you mean HITSTREAM_WINDOW__SIZE?"]),
+    in_env("variable with one underscore", &[("HITSTREAM_WINDOW_SIZE", "5m")], &["variable HITSTREAM_WINDOW_SIZE", "write HITSTREAM_WINDOW__SIZE"]),
+    in_env("broker without a port number", &[("KAFKA_URL", "broker:nine")], &["kafka.brokers = \"broker:nine\" (variable KAFKA_URL)", "write host:port"]),
+    in_env("database of another kind", &[("POSTGRES_URL", "mysql://a:{secret}@h/x")], &["postgres.url = \"mysql://***@h/x\" (variable POSTGRES_URL)", "write postgres://"]),
+    in_env("JDBC for a database of another kind", &[("POSTGRES_URL", "jdbc:mysql://h/x?password={secret}")], &["postgres.url = \"jdbc:mysql://h/x\"", "jdbc:postgresql://"]),
+    in_env("URL without a scheme", &[("POSTGRES_URL", "db:5432/x"), ("POSTGRES_PASSWORD", "{secret}")], &["postgres.url = \"db:5432/x\"", "write postgres://"]),
+    in_env("port that is no number", &[("POSTGRES_URL", "postgres://a:{secret}@h:port/x")], &["postgres.url = \"postgres://***@h:port/x\" (variable POSTGRES_URL)", "`port`", "host:port"]),
+    in_env("TLS for PostgreSQL", &[("POSTGRES_URL", "postgres://a:{secret}@h/x?sslmode=require")], &["postgres.url", "asks for TLS", "sslmode=prefer"]),
+    in_env("TLS mode that is not supported", &[("POSTGRES_URL", "postgres://a:{secret}@h/x?sslmode=verify-full")], &["postgres.url", "sslmode", "use disable or prefer"]),
+    Mistake { name: "PostgreSQL of the demo that is not there", arguments: "demo --duration 1s", env: &[("HITSTREAM_PG_BIN", "{folder}")], says: &["HITSTREAM_PG_BIN is {folder}", "initdb", "set it to the folder"], ..PLAIN },
+    // What is there, and does not fit.
+    beside(On::Empty, "topic that is not there", "run --until-end", &["topic \"{topic}\" does not exist at {kafka}", "--create-topic", "KAFKA_TOPIC"]),
+    beside(On::Empty, "import into a topic that is not there", "import {folder}/file", &["topic {topic} does not exist", "--create-topic", "KAFKA_TOPIC"]),
+    beside(On::Empty, "status before any run", "status", &["no pipeline has run in schema public of {postgres}/{database}", "`hitstream run`"]),
+    beside(On::Empty, "frontier before any run", "frontier", &["no pipeline has run in schema \"public\"", "`hitstream run`"]),
+    beside(On::Empty, "audit before any run", "audit", &["topic \"{topic}\" does not exist", "`hitstream run"]),
+    beside(On::Counted, "partitions that differ from the topic's", "generate --count 1 --create-topic --partitions 3", &["topic {topic} exists with 2 partitions, not 3", "leave out --partitions"]),
+    beside(On::Counted, "expectation of a topic that is not empty", "generate --count 1 --expected {folder}/e.json", &["topic {topic} has held records", "leave out --expected"]),
+    beside(On::Counted, "release of an unknown partition", "frontier --release 7", &["no partition 7", "`hitstream frontier` lists"]),
+    Mistake { env: &[("HITSTREAM_WINDOW__SIZE", "10m")], ..beside(On::Counted, "changed window settings", "run --until-end", &["window.size is 600 s here and 300 s there", "Set them back", "`hitstream migrate --close-open`"]) },
+    Mistake { env: &[("KAFKA_TOPIC", "{topic}_other")], ..beside(On::Counted, "another topic in the same schema", "run --until-end", &["kafka.topic", "\"{topic}_other\" here", "set postgres.schema"]) },
+    Mistake { env: &[("HITSTREAM_KAFKA__PROPERTIES__SECURITY_PROTOCOL", "sasl_plaintext"), ("HITSTREAM_KAFKA__PROPERTIES__SASL_MECHANISM", "PLANE"), ("HITSTREAM_KAFKA__PROPERTIES__SASL_USERNAME", "u"), ("HITSTREAM_KAFKA__PROPERTIES__SASL_PASSWORD", "{secret}")], ..beside(On::Counted, "unknown SASL mechanism", "run --until-end", &["mechanism: PLANE", "[kafka.properties]"]) },
+    Mistake { file: Some(b""), code: 0, ..beside(On::Counted, "import of an empty file", "import {folder}/file", &["0 records", "no line in 1 file"]) },
+    Mistake { file: Some(b"\x7fELF\x02\x01\0\0\n\xff\xfe\0\n"), code: 1, ..beside(On::Counted, "import of a binary file", "import --strict {folder}/file", &["2 of 2 lines could not be read", "access logs (combined, common) or JSON lines"]) },
+    beside(On::Running, "windows closed under a running instance", "migrate --close-open", &["an instance of this pipeline is connected", "Stop all instances"]),
+    // Services that are not there, or refuse.
+    away("wrong broker port", "audit", &[("KAFKA_URL", "{nobody}")], &["Kafka at {nobody} does not answer", "refused", "KAFKA_URL"]),
+    away("broker that is not found", "run --until-end", &[("KAFKA_URL", "nowhere.invalid:9092")], &["Kafka at nowhere.invalid:9092 does not answer", "resolve", "KAFKA_URL"]),
+    away("wrong broker port for records", "generate --count 1", &[("KAFKA_URL", "{nobody}")], &["Kafka at {nobody} does not answer", "refused", "KAFKA_URL"]),
+    away("wrong port of PostgreSQL", "migrate", &[("POSTGRES_URL", "postgres://a:{secret}@{nobody}/x")], &["PostgreSQL at {nobody}/x does not answer", "refused", "POSTGRES_URL"]),
+    away("PostgreSQL that is not found", "migrate", &[("POSTGRES_URL", "postgres://a:{secret}@nowhere.invalid/x")], &["PostgreSQL at nowhere.invalid:5432/x does not answer", "lookup", "POSTGRES_URL"]),
+    away("wrong password", "run", &[("POSTGRES_URL", "postgres://hitstream:{secret}@{postgres}/{database}")], &["PostgreSQL at {postgres}/{database}", "password authentication failed", "Check POSTGRES_URL"]),
+    away("unknown role", "run", &[("POSTGRES_URL", "postgres://absent:{secret}@{postgres}/{database}")], &["PostgreSQL at {postgres}/{database}", "\"absent\"", "POSTGRES_USER"]),
+    away("unknown database", "run", &[("POSTGRES_URL", "{url}_absent")], &["PostgreSQL at {postgres}/{database}_absent", "does not exist", "POSTGRES_DB"]),
+];
+
+/// Makes the mistake and judges the answer; gives what is wrong with that.
+fn make(mistake: &Mistake, bench: Option<&Bench>, nobody: &str) -> Vec<String> {
+    let folder = Folder::new();
+    let place = folder.path("file").parent().unwrap().to_str().unwrap().to_owned();
+    fs::write(folder.path("file"), mistake.file.unwrap_or(b"{}\n")).unwrap();
+    let of_bench = |give: fn(&Bench) -> String| bench.map(give).unwrap_or_default();
+    let known = [
+        ("{folder}", place),
+        ("{secret}", CANARY.to_owned()),
+        ("{nobody}", nobody.to_owned()),
+        ("{topic}", of_bench(|bench| bench.topic.clone())),
+        ("{kafka}", of_bench(|bench| bench.kafka_url.clone())),
+        ("{postgres}", of_bench(Bench::postgres_address)),
+        ("{database}", of_bench(|bench| bench.database.clone())),
+        ("{url}", of_bench(Bench::database_url)),
+    ];
+    let fill = |text: &str| {
+        known.iter().fold(text.to_owned(), |text, (name, value)| text.replace(name, value))
+    };
+    let arguments: Vec<String> = mistake.arguments.split_whitespace().map(fill).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut command =
+        bench.map_or_else(|| Hitstream::new(&arguments), |bench| bench.hitstream(&arguments));
+    for (name, value) in mistake.env {
+        command.env(name, &fill(value));
+    }
+    let begin = Instant::now();
+    let finished = command.finish();
+    let mut faults = faults(&finished, mistake.code);
+    if begin.elapsed() > LIMIT {
+        faults.push(format!("takes {:?}", begin.elapsed()));
+    }
+    let said = if mistake.code < 64 { &finished.stdout } else { &finished.stderr };
+    let missing = mistake.says.iter().map(|word| fill(word)).filter(|word| !said.contains(word));
+    faults.extend(missing.map(|word| format!("does not say {word:?}")));
+    faults.iter().map(|fault| format!("{}: {fault}: {finished}", mistake.name)).collect()
+}
+
+/// What no answer may be like.
+fn faults(finished: &Finished, code: i32) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut must = |holds: bool, fault: &str| {
+        if !holds {
+            faults.push(fault.to_owned());
+        }
+    };
+    must(finished.code == Some(code), "has another exit code");
+    let lines: Vec<&str> = finished.stderr.lines().filter(|line| !line.starts_with('{')).collect();
+    if code >= 64 {
+        must(finished.stdout.is_empty(), "uses standard output");
+        must((1..=2).contains(&lines.len()), "is not one line, or two");
+        must(
+            lines.iter().all(|line| line.strip_prefix("error: ").is_some_and(|it| !it.is_empty())),
+            "has lines that are no error",
+        );
+    }
+    let all = format!("{}{}", finished.stdout, finished.stderr);
+    let shown = [CANARY, "panicked", "RUST_BACKTRACE", "Some(", "Error {", "Err(", "Os {"];
+    for word in shown {
+        must(!all.contains(word), &format!("shows {word:?}"));
+    }
+    faults
+}
+
+/// Makes all mistakes of a kind, some at once, and fails with all answers that fall short.
+fn make_all(on: On, bench: Option<&Bench>) {
+    let mistakes: Vec<&Mistake> = MISTAKES.iter().filter(|mistake| mistake.on == on).collect();
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let mut faults = Vec::new();
+    for some in mistakes.chunks(AT_ONCE) {
+        std::thread::scope(|scope| {
+            let made: Vec<_> =
+                some.iter().map(|mistake| scope.spawn(|| make(mistake, bench, &nobody))).collect();
+            faults.extend(made.into_iter().flat_map(|made| made.join().unwrap()));
+        });
+    }
+    assert!(faults.is_empty(), "{} answers fall short:\n{}", faults.len(), faults.join("\n"));
+}
+
+/// A bench whose topic is counted, with a window still open.
+fn counted(name: &str) -> Option<Bench> {
+    let bench = Bench::new(name)?;
+    bench.create_topic(2);
+    bench.send(0, &[Hit::at(0).host("h").record(), Hit::at(600).host("h").record()]);
+    bench.run_until_end();
+    Some(bench)
+}
+
+#[test]
+fn mistakes_are_answered_without_any_service() {
+    make_all(On::Nothing, None);
+}
+
+#[test]
+fn mistakes_are_answered_before_the_first_run() {
+    let Some(bench) = Bench::new("mistakes_empty") else { return };
+    // One of them would make the tables beside the others.
+    bench.done(&["migrate"]);
+    make_all(On::Empty, Some(&bench));
+}
+
+#[test]
+fn mistakes_are_answered_beside_tables_that_do_not_fit() {
+    let Some(bench) = counted("mistakes") else { return };
+    let other = format!("{}_other", bench.topic);
+    kafka::create(&bench.kafka_url, &other, 1);
+    let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        make_all(On::Counted, Some(&bench));
+    }));
+    kafka::delete(&bench.kafka_url, &other);
+    if let Err(failed) = made {
+        std::panic::resume_unwind(failed);
+    }
+}
+
+#[test]
+fn mistakes_are_answered_beside_a_running_instance() {
+    let Some(bench) = counted("mistakes_running") else { return };
+    let running = bench.hitstream(&["run"]).start();
+    wait_until("it has connected", LIMIT, || {
+        let query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+             AND application_name LIKE 'hitstream/%'";
+        bench.count(query) > 0
+    });
+    make_all(On::Running, Some(&bench));
+    running.stop();
+}
