@@ -166,7 +166,7 @@ fn second_signal_ends_at_once_what_cannot_be_committed() {
     let mut running = bench.hitstream(&["run"]).start();
     wait_until("commits", PATIENCE, || committed(&bench) > 0);
     postgres.kill("QUIT");
-    traffic.finish_counted(&bench);
+    traffic.finish();
     running.signal("TERM");
     wait_until("it stops", PATIENCE, || running.stderr().contains("a second signal stops at once"));
     assert!(running.is_running(), "it tries to commit");
