@@ -94,7 +94,8 @@ fn brokers_out_of_reach_are_named_with_the_reason() {
 fn brokers_lost_on_the_way_end_the_work_with_what_arrived() {
     let cluster = MockCluster::new(1).unwrap();
     cluster.create_topic("t", 1, 1).unwrap();
-    let short = [("HITSTREAM_KAFKA__PROPERTIES__MESSAGE_TIMEOUT_MS", "1000")];
+    // Long enough for the first record on a busy machine; the second waits it out.
+    let short = [("HITSTREAM_KAFKA__PROPERTIES__MESSAGE_TIMEOUT_MS", "5000")];
     let mut producer =
         Producer::connect(&settings_with(&cluster.bootstrap_servers(), &short)).unwrap();
     producer.send(None, None, Some(b"before")).unwrap();
