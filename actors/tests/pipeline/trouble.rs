@@ -90,7 +90,8 @@ async fn no_actor_dies_unnoticed() {
             stage.store.survey_panics.store(true, SeqCst);
         }
         stage.run(&source).await;
-        assert_eq!(source.seen.generations.load(SeqCst), 2);
+        // Not those that attached: the finalizer may die before the group member has come to that.
+        assert_eq!(stage.metrics.generations.get(), 2);
         stage.check();
     };
     futures::future::join(run(true), run(false)).await;
