@@ -29,9 +29,7 @@ impl Lookout {
         let patience = Backoff::new(LOOK, LOOK).with_patience(patience);
         Self { patience, is_worried: false, has_joined: false }
     }
-}
 
-impl Lookout {
     /// A member already, if brokers answer: the next look tells.
     pub(super) fn is_member(&mut self) {
         self.has_joined = true;

@@ -136,7 +136,12 @@ impl PipelineSupervisor {
         let work = died.work.map(|work| format!(" at {work}")).unwrap_or_default();
         error!(actor, cause, "an actor died{work}; its generation ends");
         self.blueprint.metrics.actor_deaths.with_label_values(&[actor]).inc();
-        self.crashes.add(clock::monotonic(), format!("{actor}{work}: {cause}"));
+        self.count_crash(format!("{actor}{work}: {cause}"), ctx);
+    }
+
+    /// Counts a crash, and starts again after it.
+    fn count_crash(&mut self, words: String, ctx: &mut Context<Self>) {
+        self.crashes.add(clock::monotonic(), words);
         self.look_at_crashes();
         self.respawn_later(After::Crash, ctx);
     }
@@ -245,9 +250,7 @@ impl Handler<GenerationEnded> for PipelineSupervisor {
             }
             EndReason::SourceFailed(reason) => {
                 warn!(reason, "the Kafka client cannot go on");
-                self.crashes.add(clock::monotonic(), format!("Kafka client: {reason}"));
-                self.look_at_crashes();
-                self.respawn_later(After::Crash, ctx);
+                self.count_crash(format!("Kafka client: {reason}"), ctx);
             }
             EndReason::Refused(refused) => {
                 warn!(
