@@ -125,3 +125,13 @@ fn refused_batch_is_no_record_of_its_own_unless_that_was_alone_in_it() {
     let sent = refused_batch(BATCH_BYTES + 1).unwrap();
     assert_eq!(sent, Sent { delivered: 0, refused: 1 });
 }
+
+#[test]
+fn partition_whose_leader_does_not_lead_yet_is_asked_again() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("t", 1, 1).unwrap();
+    let producer = Producer::connect(&settings(&cluster.bootstrap_servers())).unwrap();
+    let not_yet = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION;
+    cluster.request_errors(RDKafkaApiKey::ListOffsets, &[not_yet; 2]);
+    assert_eq!(producer.end_offsets().unwrap(), [0]);
+}

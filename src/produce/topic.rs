@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use hitstream_actors::group_member::kafka::partition_range;
+use hitstream_domain::progress::PartitionId;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::RDKafkaErrorCode;
@@ -49,12 +51,11 @@ impl Producer {
         let partitions = i32::try_from(self.partition_count()?).unwrap_or(i32::MAX);
         (0..partitions)
             .map(|partition| {
-                let offsets = self.inner.client().fetch_watermarks(
-                    &self.settings.topic,
-                    partition,
-                    CONNECT_LIMIT,
-                );
-                offsets.map(|(_, end)| end).map_err(|error| self.unreachable(&error, CONNECT_LIMIT))
+                let (client, topic) = (self.inner.client(), &self.settings.topic);
+                let range = partition_range(client, topic, PartitionId(partition), CONNECT_LIMIT);
+                range
+                    .map(|range| range.high.0)
+                    .map_err(|error| self.unreachable(&error, CONNECT_LIMIT))
             })
             .collect()
     }

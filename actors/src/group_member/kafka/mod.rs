@@ -12,6 +12,7 @@ mod seldom;
 mod share;
 mod topic;
 mod topic_id;
+mod watermarks;
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
@@ -27,6 +28,7 @@ use tracing::warn;
 pub use self::inspect::{GroupReport, KafkaReport, inspect};
 use self::membership::Consumer;
 use self::poller::{Command, Order, Poller};
+pub use self::watermarks::partition_range;
 use crate::link::Heart;
 use crate::messages::SourceEvent;
 use crate::settings::KafkaSettings;
@@ -214,8 +216,9 @@ impl Source for KafkaSource {
     fn end_of(&self, partition: PartitionId) -> BoxFuture<'static, Result<Offset, SourceError>> {
         // In the client's isolation level: where a transaction is open, the end is what precedes it.
         self.ask(move |consumer, topic| {
-            let ends = consumer.fetch_watermarks(topic, partition.0, ASK_FOR_END);
-            ends.map(|(_, end)| Offset(end))
+            let range = partition_range(consumer.client(), topic, partition, ASK_FOR_END);
+            range
+                .map(|range| range.high)
                 .map_err(|error| SourceError::Unavailable(error.to_string()))
         })
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hitstream_domain::progress::{Offset, PartitionId};
+use hitstream_domain::progress::PartitionId;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use rdkafka::metadata::MetadataTopic;
@@ -10,8 +10,9 @@ use rdkafka_sys::RDKafkaErrorCode;
 
 use super::membership::Consumer;
 use super::topic_id::topic_id;
+use super::watermarks::partition_range;
 use crate::clock;
-use crate::source::{PartitionRange, SourceError, TopicDescription};
+use crate::source::{SourceError, TopicDescription};
 
 /// A topic's partitions, and a broker that serves one of them.
 struct Found {
@@ -32,13 +33,8 @@ pub(super) fn describe(
     let topic_id = topic_id(consumer, topic, found.leader, left())?;
     let mut partitions = Vec::with_capacity(found.partitions.len());
     for partition in found.partitions {
-        let (low, high) =
-            consumer.fetch_watermarks(topic, partition, left()).map_err(unavailable)?;
-        partitions.push(PartitionRange {
-            partition: PartitionId(partition),
-            low: Offset(low),
-            high: Offset(high),
-        });
+        let range = partition_range(consumer.client(), topic, PartitionId(partition), left());
+        partitions.push(range.map_err(unavailable)?);
     }
     partitions.sort_by_key(|range| range.partition);
     Ok(TopicDescription {
