@@ -1,7 +1,7 @@
 //! Credit: what the pipeline may still take in. All memory between Kafka and PostgreSQL is bounded here.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use crate::settings::FlushLimits;
 
@@ -17,6 +17,8 @@ pub struct Intake {
     limits: FlushLimits,
     undecoded_bytes: AtomicUsize,
     undecoded_records: AtomicUsize,
+    /// The accumulating epoch, and what it holds.
+    epoch: AtomicU64,
     keys: AtomicUsize,
     events: AtomicUsize,
     bytes: AtomicUsize,
@@ -45,6 +47,7 @@ impl Intake {
             limits,
             undecoded_bytes: AtomicUsize::new(0),
             undecoded_records: AtomicUsize::new(0),
+            epoch: AtomicU64::new(0),
             keys: AtomicUsize::new(0),
             events: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
@@ -86,8 +89,20 @@ impl Intake {
         self.bytes.fetch_add(bytes, Relaxed);
     }
 
-    /// A cut: what comes now belongs to a new epoch.
-    pub fn new_epoch(&self) {
+    /// Sums of several senders became one: so many keys and bytes less than they were apart.
+    pub fn merged(&self, epoch: u64, keys: usize, bytes: usize) {
+        if epoch != self.epoch.load(Relaxed) {
+            return; // it was cut meanwhile
+        }
+        for (held, less) in [(&self.keys, keys), (&self.bytes, bytes)] {
+            // An epoch that begins at this very moment holds nothing yet.
+            let _ = held.fetch_update(Relaxed, Relaxed, |held| Some(held.saturating_sub(less)));
+        }
+    }
+
+    /// A cut: what comes now belongs to this epoch.
+    pub fn begin(&self, epoch: u64) {
+        self.epoch.store(epoch, Relaxed);
         self.events.store(0, Relaxed);
         self.keys.store(0, Relaxed);
         self.bytes.store(0, Relaxed);
@@ -116,7 +131,7 @@ mod tests {
         let intake = Arc::new(Intake::new(limits));
         intake.decoded(1, 10, 1);
         assert!(intake.is_full() && intake.room() == 0);
-        intake.new_epoch();
+        intake.begin(1);
         assert_eq!(intake.room(), 10);
         let credit = intake.lend(4, MAX_UNDECODED_BYTES);
         assert!(!intake.is_full() && intake.room() == 0);

@@ -7,9 +7,9 @@
 //! 2. The consumer decodes, rejects what is no hit, places each hit in its windows by the partition's own watermark, sums
 //!    hits per window and key, and packs events and rejects as rows. Events go on to an [`enricher::Enricher`], chosen
 //!    by IP.
-//! 3. Every `flush.interval`, or sooner at a limit, the [`group_member::GroupMember`] cuts an epoch: each consumer ends it
-//!    in its own stream, sends its sums to the [`window::WindowShard`]s, chosen by host, a mark to every enricher, and its
-//!    progress and rejects to the [`writer::Writer`].
+//! 3. Sums go to the [`window::WindowShard`]s, chosen by host, whenever there are many, and at a cut: every
+//!    `flush.interval`, or sooner at a limit, the [`group_member::GroupMember`] ends an epoch. Each consumer ends it in its
+//!    own stream, sends a mark to every shard and enricher, and its progress and rejects to the [`writer::Writer`].
 //! 4. An enricher that has the marks of all consumers hands its events over; a shard that has those of all consumers and
 //!    enrichers hands its sums over in key order. The writer that has all parts commits them in one transaction, together
 //!    with the progress that they stand for ([`writer::postgres`]).

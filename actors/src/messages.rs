@@ -87,17 +87,25 @@ pub struct EventBatch {
 #[rtype(result = "()")]
 pub struct EventsEnd(pub Cut);
 
-/// One sender's sums of an epoch, which are also its mark. `PartitionConsumer`, `Enricher` → every `WindowShard`.
+/// Sums of one shard's hosts, to be added to those of others. `PartitionConsumer`, `Enricher` → `WindowShard`, by host.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct HitsPart {
-    /// The epoch.
-    pub cut: Cut,
+pub struct HitsBatch {
+    /// The epoch they belong to: senders pass a cut one after another.
+    pub epoch: u64,
     /// The records that the sums are of, where they are one partition's.
     pub of: Option<OffsetRange>,
-    /// Sums of this shard's hosts, each with the place of its rollup in `ROLLUPS`.
-    pub deltas: Vec<(usize, Delta)>,
+    /// The place of their rollup in `ROLLUPS`.
+    pub rollup: usize,
+    /// The sums.
+    pub sums: Delta,
 }
+
+/// One sender's mark: all its sums of the epoch were sent before it. `PartitionConsumer`, `Enricher` → every
+/// `WindowShard`.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct HitsEnd(pub Cut);
 
 /// What belongs to one epoch, from everyone who has a part in it → `Writer`.
 #[derive(Debug, Message)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hitstream_domain::decode::Decoder;
 use hitstream_domain::event::Event;
 use hitstream_domain::idle::IdleClaim;
-use hitstream_domain::progress::{Ledger, Offset, PartitionId, PartitionProgress};
+use hitstream_domain::progress::{Ledger, Offset, OffsetRange, PartitionId, PartitionProgress};
 use hitstream_domain::reject::{Reject, RejectReason};
 use hitstream_domain::rollup::{Delta, KeyHasher, Presum, RowKey, encode_key, row_key};
 use hitstream_domain::time::EventTime;
@@ -99,6 +99,11 @@ impl PartitionFold {
         self.next
     }
 
+    /// The records taken since the last cut.
+    pub fn range(&self) -> OffsetRange {
+        OffsetRange { partition: self.partition, from: self.from, to: self.next }
+    }
+
     /// Whether everything before `stop_at` was taken.
     pub fn has_reached_stop(&self) -> bool {
         self.stop_at.is_some_and(|stop| self.next >= stop)
@@ -114,12 +119,12 @@ impl PartitionFold {
         self.claim = claim.or(self.claim);
     }
 
-    /// Distinct (window, key) pairs summed since the last cut.
+    /// Distinct (window, key) pairs summed since sums were taken out.
     pub fn keys(&self) -> usize {
         self.sums.len()
     }
 
-    /// Bytes of memory that the epoch holds through this partition.
+    /// Bytes of memory that the epoch holds through this partition, sums that were taken out aside.
     pub fn bytes(&self) -> usize {
         let events: usize = self.events.iter().map(PackedRows::bytes).sum();
         self.sums.bytes() + self.rejects.bytes() + events + self.events_sent_bytes
@@ -160,8 +165,13 @@ impl PartitionFold {
         taken
     }
 
-    /// Ends the epoch: the partition's part in it, and its sums for each shard.
-    pub fn cut(&mut self) -> (PartitionPart, Vec<Delta>) {
+    /// Takes out the sums since the last call, one for each shard.
+    pub fn take_sums(&mut self) -> Vec<Delta> {
+        self.sums.take()
+    }
+
+    /// Ends the epoch, once its events and sums were taken out: the partition's part in it.
+    pub fn cut(&mut self) -> PartitionPart {
         let part = PartitionPart {
             partition: self.partition,
             incarnation: self.settings.incarnation,
@@ -174,7 +184,7 @@ impl PartitionFold {
         };
         self.from = self.next;
         self.events_sent_bytes = 0;
-        (part, self.sums.take())
+        part
     }
 
     fn accept(

@@ -18,7 +18,7 @@ use crate::faults::fault_point;
 use crate::intake::Intake;
 use crate::link::{DeathWatch, Link, Watched};
 use crate::messages::{
-    CutEpoch, EpochPart, EventBatch, EventsEnd, HitsPart, Part, RecordBatch, StopReached,
+    CutEpoch, EpochPart, EventBatch, EventsEnd, HitsBatch, HitsEnd, Part, RecordBatch, StopReached,
 };
 use crate::source::Source;
 use crate::window::WindowShard;
@@ -26,6 +26,10 @@ use crate::writer::Writer;
 
 /// The place of the `web_traffic` rollup in `ROLLUPS`.
 const WEB_TRAFFIC_AT: usize = 0;
+
+/// So many keys are summed here at most, few enough for a core's cache: hits of frequent keys become one sum, and what
+/// is seldom is held once, by its shard, and not by every partition.
+const MAX_PRESUMMED_KEYS: usize = 4_096;
 
 /// How often to look whether the partition is quiet.
 const LOOK_AT_QUIET: Duration = Duration::from_millis(200);
@@ -58,6 +62,16 @@ pub struct PartitionConsumer {
 }
 
 impl PartitionConsumer {
+    /// Sends what was summed so far to the shards.
+    fn hand_sums_on(&mut self) {
+        let of = Some(self.fold.range());
+        for (shard, sums) in self.shards.iter().zip(self.fold.take_sums()) {
+            if !sums.is_empty() {
+                shard.send(HitsBatch { epoch: self.epoch, of, rollup: WEB_TRAFFIC_AT, sums });
+            }
+        }
+    }
+
     /// Asks the broker where the partition ends, if it was quiet for long enough, and again once that is answered.
     fn look_at_quiet(&mut self, ctx: &mut Context<Self>) {
         let asked_at = clock::monotonic();
@@ -130,6 +144,9 @@ impl Handler<RecordBatch> for PartitionConsumer {
                 enricher.send(EventBatch { epoch: self.epoch, events });
             }
         }
+        if self.fold.keys() >= MAX_PRESUMMED_KEYS {
+            self.hand_sums_on();
+        }
         if self.fold.has_reached_stop()
             && let Some(whom) = self.at_stop.take()
         {
@@ -144,11 +161,11 @@ impl Handler<CutEpoch> for PartitionConsumer {
 
     fn handle(&mut self, CutEpoch { cut, is_last }: CutEpoch, _: &mut Self::Context) {
         fault_point!("consumer::before_cut");
-        let (part, sums) = self.fold.cut();
+        self.hand_sums_on();
+        let part = self.fold.cut();
         self.epoch = cut.epoch + 1;
-        for (shard, delta) in self.shards.iter().zip(sums) {
-            let deltas = vec![(WEB_TRAFFIC_AT, delta)];
-            shard.send(HitsPart { cut, of: Some(part.range()), deltas });
+        for shard in &self.shards {
+            shard.send(HitsEnd(cut));
         }
         for enricher in &self.enrichers {
             enricher.send(EventsEnd(cut));

@@ -8,7 +8,7 @@ use hitstream_domain::rollup::KeyHasher;
 
 use crate::faults::fault_point;
 use crate::link::{DeathWatch, Link, Watched};
-use crate::messages::{EpochPart, EventBatch, EventsEnd, HitsPart, Part};
+use crate::messages::{EpochPart, EventBatch, EventsEnd, HitsEnd, Part};
 use crate::packed::{FrozenRows, PackedRows};
 use crate::window::WindowShard;
 use crate::writer::Writer;
@@ -120,7 +120,7 @@ impl Handler<EventsEnd> for Enricher {
         fault_point!("enricher::before_handing_over");
         let rows = self.rows.remove(&cut.epoch).unwrap_or_default();
         for shard in &self.shards {
-            shard.send(HitsPart { cut, of: None, deltas: Vec::new() });
+            shard.send(HitsEnd(cut));
         }
         self.writer.send(EpochPart { cut, part: Part::Events(rows) });
         fault_point!("enricher::after_handing_over");

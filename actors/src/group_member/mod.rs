@@ -105,7 +105,7 @@ impl GroupMember {
         let cut = Cut { epoch, consumers: self.consumers.len() };
         self.since_cut = Duration::ZERO;
         // First the account, then the cut: what is decoded in between counts for the new epoch, never for none.
-        self.parts.intake.new_epoch();
+        self.parts.intake.begin(self.cutter.accumulating());
         for (partition, consumer) in &self.consumers {
             consumer.send(CutEpoch { cut, is_last: self.leaving.contains(partition) });
         }

@@ -2,22 +2,29 @@
 
 mod sorted;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use actix::{Actor, Context, Handler};
 use hitstream_domain::rollup::{Delta, KeyHasher, ROLLUPS};
 
 pub use sorted::{SortedHits, SortedRow};
 
 use crate::faults::fault_point;
+use crate::intake::Intake;
 use crate::link::{DeathWatch, Link, Watched};
-use crate::messages::{EpochPart, HitsPart, Part};
+use crate::messages::{EpochPart, HitsBatch, HitsEnd, Part};
 use crate::writer::Writer;
 
-/// Sums one share of all hosts. It holds one epoch at a time: the next is cut only after this one is committed.
+/// Sums one share of all hosts.
 pub struct WindowShard {
-    sums: Vec<Delta>,
+    /// By epoch, in the order of `ROLLUPS`: senders pass a cut one after another, so that two epochs overlap here.
+    sums: BTreeMap<u64, Vec<Delta>>,
     hasher: KeyHasher,
     enrichers: usize,
+    /// Senders whose sums of the ending epoch are all here.
     marks: usize,
+    intake: Arc<Intake>,
     writer: Link<Writer>,
     watch: DeathWatch,
 }
@@ -27,10 +34,11 @@ impl WindowShard {
     pub fn new(
         hasher: KeyHasher,
         enrichers: usize,
+        intake: Arc<Intake>,
         writer: Link<Writer>,
         watch: DeathWatch,
     ) -> Self {
-        Self { sums: empty(&hasher), hasher, enrichers, marks: 0, writer, watch }
+        Self { sums: BTreeMap::new(), hasher, enrichers, marks: 0, intake, writer, watch }
     }
 }
 
@@ -48,32 +56,35 @@ impl Actor for WindowShard {
     }
 }
 
-impl Handler<HitsPart> for WindowShard {
+impl Handler<HitsBatch> for WindowShard {
     type Result = ();
 
-    fn handle(&mut self, part: HitsPart, _: &mut Self::Context) {
-        if let Some(range) = part.of {
+    fn handle(&mut self, batch: HitsBatch, _: &mut Self::Context) {
+        if let Some(range) = batch.of {
             self.watch.working_on(range);
         }
         fault_point!("shard::hits");
-        for (rollup, delta) in part.deltas {
-            if let Some(sums) = self.sums.get_mut(rollup) {
-                if sums.is_empty() {
-                    *sums = delta;
-                } else {
-                    sums.merge(&delta);
-                }
-            }
-        }
+        let rollups = self.sums.entry(batch.epoch).or_insert_with(|| empty(&self.hasher));
+        let Some(sums) = rollups.get_mut(batch.rollup) else { return };
+        let (keys, bytes) = (sums.len() + batch.sums.len(), sums.bytes() + batch.sums.bytes());
+        sums.merge(&batch.sums);
+        self.intake.merged(batch.epoch, keys - sums.len(), bytes.saturating_sub(sums.bytes()));
+    }
+}
+
+impl Handler<HitsEnd> for WindowShard {
+    type Result = ();
+
+    fn handle(&mut self, HitsEnd(cut): HitsEnd, _: &mut Self::Context) {
         self.marks += 1;
-        if self.marks < part.cut.consumers + self.enrichers {
+        if self.marks < cut.consumers + self.enrichers {
             return;
         }
         self.marks = 0;
         fault_point!("shard::before_handing_over");
-        let sums = std::mem::replace(&mut self.sums, empty(&self.hasher));
+        let sums = self.sums.remove(&cut.epoch).unwrap_or_else(|| empty(&self.hasher));
         let hits = SortedHits::new(sums);
-        self.writer.send(EpochPart { cut: part.cut, part: Part::Hits(hits) });
+        self.writer.send(EpochPart { cut, part: Part::Hits(hits) });
         fault_point!("shard::after_handing_over");
     }
 }
