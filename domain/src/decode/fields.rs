@@ -11,7 +11,7 @@ use crate::reject::{Reject, RejectReason, excerpt};
 use crate::text::unescape;
 
 /// The JSON texts of the used fields; absent and null are both `None`.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Fields<'a> {
     pub(super) event_time: Option<&'a str>,
     pub(super) host: Option<&'a str>,
@@ -60,8 +60,13 @@ impl<'a> Fields<'a> {
         ]
     }
 
+    /// Whether a member goes past a limit.
+    pub(super) fn exceeds(&self) -> bool {
+        self.exceeded.is_some()
+    }
+
     /// Takes one member of the object. The last of duplicates wins, but null never does.
-    fn insert(&mut self, key: &'a str, value: &'a str) {
+    pub(super) fn insert(&mut self, key: &'a str, value: &'a str) {
         if self.exceeded.is_none() {
             let limits = check_key(key).and_then(|()| check_value(value));
             self.exceeded = limits.err().map(|exceeded| (exceeded, key));
