@@ -32,9 +32,9 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("fetch.queue.backoff.ms", "5"),
     // A response is unpacked in memory as a whole, to several times its size: small ones bound that. A batch that is
     // larger still comes, alone.
-    ("fetch.max.bytes", "8388608"),
-    ("fetch.message.max.bytes", "1048576"),
-    ("queued.max.messages.kbytes", "16384"),
+    ("fetch.max.bytes", "2097152"),
+    ("fetch.message.max.bytes", "262144"),
+    ("queued.max.messages.kbytes", "8192"),
     // So long may a topic that is created after the start, or a partition that is added, go unnoticed.
     ("topic.metadata.refresh.interval.ms", "10000"),
 ];
