@@ -23,7 +23,7 @@ use crate::report::{Report, Round};
 #[derive(Debug, Parser)]
 #[command(name = "hitstream-bench")]
 struct Args {
-    /// Records in the topic [default: 3000000; 500000 with --quick]
+    /// Records in the topic [default: 5000000; 2000000 with --quick]
     #[arg(long, value_name = "N")]
     records: Option<u64>,
     /// Rounds [default: 5; 3 with --quick]
@@ -57,7 +57,7 @@ fn main() -> ExitCode {
 }
 
 fn measure(args: Args) -> Result<()> {
-    let (records, rounds) = if args.quick { (500_000, 3) } else { (3_000_000, 5) };
+    let (records, rounds) = if args.quick { (2_000_000, 3) } else { (5_000_000, 5) };
     let (records, rounds) = (args.records.unwrap_or(records), args.rounds.unwrap_or(rounds));
     let place = Place::from_environment()?;
     let beside = std::env::current_exe()?.with_file_name("hitstream");
