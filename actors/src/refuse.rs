@@ -1,6 +1,6 @@
 //! The refuse list: what PostgreSQL would not take, so that its records are rejected when they are decoded again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hitstream_domain::progress::{Offset, PartitionId};
@@ -14,6 +14,9 @@ use hitstream_domain::time::EventTime;
 pub struct RefuseList {
     /// Windows and row keys of [`hitstream_domain::rollup::WEB_TRAFFIC`].
     pub keys: BTreeMap<(EventTime, RowKey), Arc<str>>,
+    /// Sums of the other rollups, by their place in `ROLLUPS`, window and row key. Where a visitor is comes too late to
+    /// reject records: these sums are left out, and their hits booked as refused.
+    pub sums: BTreeSet<(usize, EventTime, RowKey)>,
     /// Records whose row in `processed_events` was refused.
     pub events: BTreeMap<(PartitionId, Offset), Arc<str>>,
     /// Records whose row in `rejected_events` was refused, and what is left of it.
@@ -36,7 +39,12 @@ pub enum Kept {
 impl RefuseList {
     /// Whether nothing was refused.
     pub fn is_empty(&self) -> bool {
-        self.keys.is_empty() && self.events.is_empty() && self.rejects.is_empty()
+        self.len() == 0
+    }
+
+    /// How much was refused.
+    pub fn len(&self) -> usize {
+        self.keys.len() + self.sums.len() + self.events.len() + self.rejects.len()
     }
 
     /// Adds what was found later; tells whether any of it was new, so that trying again can end otherwise.
@@ -44,6 +52,9 @@ impl RefuseList {
         let mut learnt = false;
         for (key, said) in other.keys {
             learnt |= self.keys.insert(key, said).is_none();
+        }
+        for sum in other.sums {
+            learnt |= self.sums.insert(sum);
         }
         for (record, said) in other.events {
             learnt |= self.events.insert(record, said).is_none();

@@ -98,9 +98,10 @@ impl Generation {
         let shards: Vec<Link<WindowShard>> = (0..expected.shards)
             .map(|_| {
                 let (hasher, writer) = (hasher.clone(), to_writer.clone());
-                let (intake, watch) = (Arc::clone(&intake), obituary.watch("WindowShard"));
+                let (intake, refuse) = (Arc::clone(&intake), Arc::clone(&refuse));
+                let watch = obituary.watch("WindowShard");
                 let shard = WindowShard::start_in_arbiter(&next_thread(), move |_| {
-                    WindowShard::new(hasher, expected.enrichers, intake, writer, watch)
+                    WindowShard::new(hasher, refuse, expected.enrichers, intake, writer, watch)
                 });
                 Link::new(shard, "WindowShard", &obituary)
             })

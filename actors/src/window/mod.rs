@@ -14,6 +14,7 @@ use crate::faults::fault_point;
 use crate::intake::Intake;
 use crate::link::{DeathWatch, Link, Watched};
 use crate::messages::{EpochPart, HitsBatch, HitsEnd, Part};
+use crate::refuse::RefuseList;
 use crate::writer::Writer;
 
 /// Sums one share of all hosts.
@@ -21,6 +22,7 @@ pub struct WindowShard {
     /// By epoch, in the order of `ROLLUPS`: senders pass a cut one after another, so that two epochs overlap here.
     sums: BTreeMap<u64, Vec<Delta>>,
     hasher: KeyHasher,
+    refuse: Arc<RefuseList>,
     enrichers: usize,
     /// Senders whose sums of the ending epoch are all here.
     marks: usize,
@@ -33,12 +35,13 @@ impl WindowShard {
     /// A shard that waits for `enrichers` marks beside those of the consumers.
     pub fn new(
         hasher: KeyHasher,
+        refuse: Arc<RefuseList>,
         enrichers: usize,
         intake: Arc<Intake>,
         writer: Link<Writer>,
         watch: DeathWatch,
     ) -> Self {
-        Self { sums: BTreeMap::new(), hasher, enrichers, marks: 0, intake, writer, watch }
+        Self { sums: BTreeMap::new(), hasher, refuse, enrichers, marks: 0, intake, writer, watch }
     }
 }
 
@@ -83,7 +86,7 @@ impl Handler<HitsEnd> for WindowShard {
         self.marks = 0;
         fault_point!("shard::before_handing_over");
         let sums = self.sums.remove(&cut.epoch).unwrap_or_else(|| empty(&self.hasher));
-        let hits = SortedHits::new(sums);
+        let hits = SortedHits::new(sums, &self.refuse);
         self.writer.send(EpochPart { cut, part: Part::Hits(hits) });
         fault_point!("shard::after_handing_over");
     }

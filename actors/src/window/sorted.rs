@@ -1,12 +1,23 @@
 //! Sums in the order in which every instance writes them, so that no two instances can wait for each other.
 
-use hitstream_domain::rollup::{Delta, KeyParts, Row, RowKey, Tally, host_hash, row_key};
+use hitstream_domain::rollup::{Delta, KeyParts, RowKey, Tally, host_hash, row_key};
 use hitstream_domain::time::EventTime;
+
+use crate::refuse::RefuseList;
 
 /// The sums of one shard, sorted by key for each rollup.
 #[derive(Debug)]
 pub struct SortedHits {
-    rollups: Vec<(Delta, Vec<Key>)>,
+    rollups: Vec<Sorted>,
+}
+
+/// The sums of one rollup.
+#[derive(Debug)]
+struct Sorted {
+    sums: Delta,
+    keys: Vec<Key>,
+    /// Hits of sums that are left out.
+    refused: u64,
 }
 
 /// Order of the primary keys of open and late tables.
@@ -41,27 +52,36 @@ impl SortedRow<'_> {
 }
 
 impl SortedHits {
-    /// Sorts the sums of each rollup, given in the order of `ROLLUPS`.
-    pub fn new(sums: Vec<Delta>) -> Self {
-        let sort = |delta: Delta| {
-            let key = |(at, row): (usize, Row<'_>)| Key {
-                window_start: row.window_start,
-                host_hash: host_hash(row.key),
-                row_key: row_key(row.key),
-                at,
-            };
-            let mut keys: Vec<Key> = delta.rows().enumerate().map(key).collect();
+    /// Sorts the sums of each rollup, given in the order of `ROLLUPS`, without those that were refused.
+    pub fn new(sums: Vec<Delta>, refuse: &RefuseList) -> Self {
+        let sort = |(rollup, sums): (usize, Delta)| {
+            let mut refused = 0;
+            let mut keys = Vec::with_capacity(sums.len());
+            for (at, row) in sums.rows().enumerate() {
+                let row_key = row_key(row.key);
+                if refuse.sums.contains(&(rollup, row.window_start, row_key)) {
+                    refused += row.tally.on_time + row.tally.late;
+                    continue;
+                }
+                let host_hash = host_hash(row.key);
+                keys.push(Key { window_start: row.window_start, host_hash, row_key, at });
+            }
             keys.sort_unstable();
-            (delta, keys)
+            Sorted { sums, keys, refused }
         };
-        Self { rollups: sums.into_iter().map(sort).collect() }
+        Self { rollups: sums.into_iter().enumerate().map(sort).collect() }
+    }
+
+    /// Hits that are left out of a rollup.
+    pub fn refused(&self, rollup: usize) -> u64 {
+        self.rollups.get(rollup).map_or(0, |sorted| sorted.refused)
     }
 
     /// The rows of a rollup, by its place in `ROLLUPS`, in key order.
     pub fn rows(&self, rollup: usize) -> impl Iterator<Item = SortedRow<'_>> {
-        self.rollups.get(rollup).into_iter().flat_map(|(delta, keys)| {
+        self.rollups.get(rollup).into_iter().flat_map(|Sorted { sums, keys, .. }| {
             keys.iter().filter_map(|key| {
-                let row = delta.row(key.at)?;
+                let row = sums.row(key.at)?;
                 Some(SortedRow {
                     window_start: key.window_start,
                     host_hash: key.host_hash,

@@ -49,6 +49,12 @@ impl Epoch {
         rows
     }
 
+    /// Hits that were left out of a rollup because PostgreSQL refused their rows before.
+    pub fn refused_hits(&self, rollup: usize) -> i64 {
+        let sum: u64 = self.hits.iter().map(|hits| hits.refused(rollup)).sum();
+        i64::try_from(sum).unwrap_or(i64::MAX)
+    }
+
     /// Hits on time in their partition whose window lies behind the frontier: what a commit diverts.
     pub fn behind(&self, is_behind: impl Fn(EventTime) -> bool) -> i64 {
         let rows = self.hits.iter().flat_map(|hits| hits.rows(0));

@@ -15,6 +15,12 @@ pub enum Dimension {
     Host,
     /// Where the visitor came from.
     Referrer,
+    /// The country where the visitor is, ISO 3166-1 alpha-2.
+    CountryCode,
+    /// The region or state where the visitor is.
+    Region,
+    /// The city where the visitor is.
+    City,
 }
 
 impl Dimension {
@@ -23,6 +29,9 @@ impl Dimension {
         match self {
             Self::Host => "host",
             Self::Referrer => "referrer",
+            Self::CountryCode => "country_code",
+            Self::Region => "region",
+            Self::City => "city",
         }
     }
 }
@@ -40,5 +49,20 @@ pub struct Rollup {
 pub const WEB_TRAFFIC: Rollup =
     Rollup { name: "web_traffic", dimensions: &[Dimension::Host, Dimension::Referrer] };
 
+/// Hits per host and the country of the visitor.
+pub const WEB_TRAFFIC_BY_COUNTRY: Rollup = Rollup {
+    name: "web_traffic_by_country",
+    dimensions: &[Dimension::Host, Dimension::CountryCode],
+};
+
+/// Hits per host and the city of the visitor.
+pub const WEB_TRAFFIC_BY_CITY: Rollup = Rollup {
+    name: "web_traffic_by_city",
+    dimensions: &[Dimension::Host, Dimension::CountryCode, Dimension::Region, Dimension::City],
+};
+
 /// Every rollup, in the fixed order in which commits take their row locks. A new one is a line here and a migration.
-pub const ROLLUPS: &[Rollup] = &[WEB_TRAFFIC];
+///
+/// The first is [`WEB_TRAFFIC`], which every hit is summed into where it is decoded; the others are summed once a hit's
+/// visitor is located, where they are switched on.
+pub const ROLLUPS: &[Rollup] = &[WEB_TRAFFIC, WEB_TRAFFIC_BY_COUNTRY, WEB_TRAFFIC_BY_CITY];

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures::SinkExt;
 use hitstream_domain::progress::Ledger;
+use hitstream_domain::rollup::ROLLUPS;
 use hitstream_domain::time::EventTime;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{CopyInSink, Transaction};
@@ -51,6 +52,12 @@ const MOVE_PROGRESS: &str = "UPDATE partition_progress AS p SET \
      WHERE p.incarnation = $1 AND p.partition = n.partition AND p.next_offset = n.old_offset \
        AND p.incarnation = (SELECT max(incarnation) FROM partition_progress)";
 
+const BOOK_ROLLUPS: &str = "INSERT INTO rollup_ledger AS l (rollup, incarnation, partition, counted, late, refused) \
+     SELECT n.rollup, $2, $3, n.counted, n.late, n.refused \
+     FROM unnest($1::text[], $4::bigint[], $5::bigint[], $6::bigint[]) AS n(rollup, counted, late, refused) \
+     ON CONFLICT (rollup, incarnation, partition) DO UPDATE SET \
+     counted = l.counted + excluded.counted, late = l.late + excluded.late, refused = l.refused + excluded.refused";
+
 /// Commits an epoch; on any error the transaction is rolled back.
 pub(super) async fn commit(store: &PostgresStore, epoch: &Epoch) -> Result<Ledger, StoreError> {
     store.attach_days(epoch).await?;
@@ -71,9 +78,12 @@ pub(super) async fn commit(store: &PostgresStore, epoch: &Epoch) -> Result<Ledge
         move_progress(store, &transaction, epoch, epoch.behind(is_behind), begun_at).await?;
     fault_point!("commit::progress_moved");
     // 5
+    let mut booked = Vec::with_capacity(store.rollups.len());
     for rollup in 0..store.rollups.len() {
-        write_rollup(store, &transaction, rollup, &epoch.rows(rollup), frontier).await?;
+        let rows = epoch.rows(rollup);
+        booked.push(write_rollup(store, &transaction, rollup, &rows, frontier).await?);
     }
+    book_rollups(&transaction, epoch, &booked).await?;
     copy_events(store, &transaction, epoch, |_| true).await?;
     copy_rejects(&transaction, epoch, |_| true).await?;
     fault_point!("commit::before_commit");
@@ -171,21 +181,62 @@ fn idle_micros(store: &PostgresStore, part: &PartitionPart, begun_at: Duration) 
 }
 
 /// Upserts the sums of one rollup: what is on time and ahead of the frontier into its open table, all else into its late
-/// table.
+/// table. Returns the hits of each.
 pub(super) async fn write_rollup(
     store: &PostgresStore,
     transaction: &Transaction<'_>,
     rollup: usize,
     rows: &[SortedRow<'_>],
     frontier: EventTime,
-) -> Result<(), StoreError> {
-    let Some(tables) = store.rollups.get(rollup) else { return Ok(()) };
+) -> Result<Booked, StoreError> {
+    let Some(tables) = store.rollups.get(rollup) else { return Ok(Booked::default()) };
     let is_open =
         |row: &SortedRow<'_>| store.pipeline.rules.window.starting(row.window_start).end > frontier;
     let open = |row: &SortedRow<'_>| if is_open(row) { row.tally.on_time } else { 0 };
     let late = |row: &SortedRow<'_>| row.tally.on_time + row.tally.late - open(row);
     write_hits(transaction, &tables.upsert_open, store, rows, open).await?;
-    write_hits(transaction, &tables.upsert_late, store, rows, late).await
+    write_hits(transaction, &tables.upsert_late, store, rows, late).await?;
+    let sum = |of: &dyn Fn(&SortedRow<'_>) -> u64| {
+        i64::try_from(rows.iter().map(of).sum::<u64>()).unwrap_or(i64::MAX)
+    };
+    Ok(Booked { counted: sum(&open), late: sum(&late) })
+}
+
+/// What was summed into a rollup: (record, window) pairs in open windows, and late ones.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Booked {
+    counted: i64,
+    late: i64,
+}
+
+/// Books what was summed into the rollups beside the first, which the partitions' own ledgers stand for. The lowest
+/// partition's progress row is locked, and with it its rows here.
+async fn book_rollups(
+    transaction: &Transaction<'_>,
+    epoch: &Epoch,
+    booked: &[Booked],
+) -> Result<(), StoreError> {
+    let Some(lowest) = epoch.partitions.iter().find(|part| part.from != part.to) else {
+        return Ok(());
+    };
+    let mut columns = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (at, (rollup, booked)) in ROLLUPS.iter().zip(booked).enumerate().skip(1) {
+        let refused = epoch.refused_hits(at);
+        if booked.counted != 0 || booked.late != 0 || refused != 0 {
+            columns.0.push(rollup.name);
+            columns.1.push(booked.counted);
+            columns.2.push(booked.late);
+            columns.3.push(refused);
+        }
+    }
+    if columns.0.is_empty() {
+        return Ok(());
+    }
+    let (incarnation, partition) = (lowest.incarnation, lowest.partition.0);
+    let parameters: &[&(dyn ToSql + Sync)] =
+        &[&columns.0, &incarnation, &partition, &columns.1, &columns.2, &columns.3];
+    let taken = transaction.execute(BOOK_ROLLUPS, parameters).await;
+    all_taken(taken.map_err(|error| classify(&error))?, columns.0.len())
 }
 
 /// Upserts what `hits` makes of each row, rows without hits left out.

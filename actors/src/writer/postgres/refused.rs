@@ -108,9 +108,7 @@ impl<'a> Search<'a> {
         candidates: &'s Candidates<'_>,
     ) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + 's>> {
         Box::pin(async move {
-            let enough = self.found.keys.len() + self.found.events.len() + self.found.rejects.len()
-                >= MOST_FOUND;
-            if candidates.len() == 0 || enough {
+            if candidates.len() == 0 || self.found.len() >= MOST_FOUND {
                 return Ok(());
             }
             let Some(said) = self.refusal(candidates).await? else { return Ok(()) };
@@ -130,9 +128,12 @@ impl<'a> Search<'a> {
         found.said = format!("PostgreSQL refused it: {}", cut(said));
         let said: Arc<str> = found.said.as_str().into();
         match candidate {
-            Candidates::Hits(_, rows) => {
+            Candidates::Hits(0, rows) => {
                 let keys = rows.iter().map(|row| (row.window_start, row.row_key));
                 found.keys.extend(keys.map(|key| (key, Arc::clone(&said))));
+            }
+            Candidates::Hits(rollup, rows) => {
+                found.sums.extend(rows.iter().map(|row| (*rollup, row.window_start, row.row_key)));
             }
             Candidates::Events(rows) => {
                 found.events.extend(rows.iter().map(|record| (*record, Arc::clone(&said))));
@@ -170,7 +171,7 @@ impl<'a> Search<'a> {
         let (store, transaction) = (self.store, self.transaction);
         match candidates {
             Candidates::Hits(rollup, rows) => {
-                write_rollup(store, transaction, *rollup, rows, self.frontier).await
+                write_rollup(store, transaction, *rollup, rows, self.frontier).await.map(drop)
             }
             Candidates::Events(rows) => {
                 let wanted: BTreeSet<_> = rows.iter().copied().collect();
