@@ -152,10 +152,7 @@ fn named_file(
     let name = path.display().to_string();
     match std::fs::read_to_string(&path) {
         Ok(text) => Ok(Some((name, text))),
-        Err(e) => {
-            let reason = format!("cannot be read: {e}; name a text file that can, or none");
-            Err(ConfigError::file(&format!("{name} ({origin})"), reason))
-        }
+        Err(error) => Err(ConfigError::unreadable(&name, &origin, &error)),
     }
 }
 
