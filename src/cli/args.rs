@@ -73,7 +73,8 @@ end. Of many open windows the 20 that end first are shown.
 next_offset, end_offset, lag_records, oldest_unread_seconds, watermark, state, idle_seconds_left, owner,
 last_commit_seconds}], open_windows: [{window_start, window_end, rows, hits, is_final, waits_for}], open_windows_total,
 ledger: {records, accepted, rejected, sanitised, stored, counted, late, diverted, lost}, instances: [{owner, partitions,
-last_commit_seconds}], notes}. state: holds, ahead, idle, released. What is not known is null.
+last_commit_seconds}], notes, error}. state: holds, ahead, idle, released. What is not known is null. error: null, or why
+the lag is not known; where nothing can be told, error is all there is.
 Exit codes: 64 no pipeline has run yet, or there is no such topic; 69 PostgreSQL or Kafka stayed out of reach. Where only
 Kafka did, what the tables tell is shown all the same.";
 

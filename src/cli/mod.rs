@@ -4,6 +4,7 @@ mod args;
 mod error;
 mod logging;
 mod manual;
+pub(crate) mod moment;
 pub(crate) mod output;
 mod panic;
 pub(crate) mod progress;
