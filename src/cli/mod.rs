@@ -77,6 +77,9 @@ fn execute(cli: Cli) -> Result<Outcome, CliError> {
         (Err(error), Some(Command::Check(args))) if !cli.global.print_config => {
             return crate::check::refused(&error, args);
         }
+        (Err(error), Some(Command::Status(args))) if args.json && !cli.global.print_config => {
+            return crate::status::failed(error.into());
+        }
         (loaded, _) => loaded?,
     };
     if cli.global.print_config {
