@@ -45,6 +45,9 @@ pub struct Cli {
     pub command: Option<Command>,
 }
 
+/// Where help lists what applies to every command.
+pub(super) const GLOBAL_OPTIONS: &str = "Global options";
+
 const GENERATE_HELP: &str = "Examples:
   hitstream generate --create-topic --partitions 3 --count 1000000
   hitstream generate --rate 2000 --duration 1m --late 1% --malformed 0.1%
@@ -89,18 +92,18 @@ mended first. It gives up on a service after about 15 s.
 Exit codes: 0 nothing fails; 64 something has to be changed: a setting, the topic, the tables, rights; 69 otherwise, where a
 service is out of reach or refuses.";
 
-/// What applies to every command.
+/// What applies to every command: a line each, for every command's help repeats them.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Settings")]
+#[command(next_help_heading = GLOBAL_OPTIONS)]
 pub struct GlobalArgs {
-    /// Settings file (TOML); keys it leaves out keep their defaults [env: HITSTREAM_CONFIG]
+    /// Settings file (TOML) [env: HITSTREAM_CONFIG]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Environment file (KEY=VALUE lines) to read; the real environment wins [env: HITSTREAM_ENV_FILE]
+    /// File of KEY=VALUE lines; the real environment wins [env: HITSTREAM_ENV_FILE]
     #[arg(long, global = true, value_name = "FILE")]
     pub env_file: Option<PathBuf>,
-    /// How log lines look
-    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    /// Log lines: auto (pretty on a terminal, else JSON), pretty or json
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", hide_possible_values = true)]
     pub log_format: Option<LogFormat>,
     /// Least level to log: error, warn, info, debug, trace, or directives
     #[arg(long, global = true, value_name = "LEVEL")]
