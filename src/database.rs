@@ -20,48 +20,63 @@ pub(crate) async fn connected(
     settings: &PostgresSettings,
     limit: Option<Duration>,
 ) -> Result<Client, CliError> {
-    let target = config.postgres.target();
     let begin = Instant::now();
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
     loop {
-        match connect(settings).await {
+        let error = match connect(settings).await {
             Ok(client) => return Ok(client),
-            Err(ConnectError::Denied(reason)) => return Err(denied(&target, &reason)),
-            Err(ConnectError::Unreachable(reason)) => {
-                if limit.is_some_and(|limit| begin.elapsed() >= limit) {
-                    return Err(silent(&target, &reason));
-                }
-                let wait = backoff.next_wait();
-                tracing::warn!(server = %target, %reason, retry_in = ?wait, "PostgreSQL does not answer; trying again");
-                tokio::time::sleep(wait).await;
-            }
+            Err(error) => error,
+        };
+        let is_over = limit.is_some_and(|limit| begin.elapsed() >= limit);
+        if is_over || matches!(error, ConnectError::Denied(_)) {
+            return Err(refusal(config, &error));
         }
+        let (server, wait) = (config.postgres.target(), backoff.next_wait());
+        let what = match error {
+            ConnectError::Busy { .. } => "PostgreSQL takes no connection",
+            _ => "PostgreSQL does not answer",
+        };
+        tracing::warn!(%server, reason = %error, retry_in = ?wait, "{what}; trying again");
+        tokio::time::sleep(wait).await;
     }
 }
 
-/// Connects, or says at once why not.
+/// Connects, or says at once why not: whoever asks something waits for an answer, not for a service.
 pub(crate) async fn connected_at_once(
     config: &Config,
     settings: &PostgresSettings,
 ) -> Result<Client, CliError> {
-    let target = config.postgres.target();
-    connect(settings).await.map_err(|error| match error {
-        ConnectError::Denied(reason) => denied(&target, &reason),
-        ConnectError::Unreachable(reason) => silent(&target, &reason),
-    })
+    connect(settings).await.map_err(|error| refusal(config, &error))
 }
 
-fn silent(target: &str, reason: &str) -> CliError {
+/// What a connection that cannot be made means to a command.
+fn refusal(config: &Config, error: &ConnectError) -> CliError {
+    let (what, advice) = match error {
+        ConnectError::Denied(_) => (
+            "refuses this role or database",
+            "Check POSTGRES_URL, POSTGRES_USER, POSTGRES_PASSWORD and POSTGRES_DB (`hitstream --print-config` shows where \
+             each comes from)",
+        ),
+        ConnectError::Busy { state, .. } => ("takes no connection", advice_on(state)),
+        ConnectError::Unreachable(_) => {
+            ("does not answer", "Is it running, and does POSTGRES_URL (or postgres.url) name it?")
+        }
+    };
     CliError::Unreachable(format!(
-        "PostgreSQL at {target} does not answer: {reason}. Is it running, and does POSTGRES_URL (or postgres.url) name it?"
+        "PostgreSQL at {} {what}: {error}. {advice}",
+        config.postgres.target()
     ))
 }
 
-fn denied(target: &str, reason: &str) -> CliError {
-    CliError::Unreachable(format!(
-        "PostgreSQL at {target} refuses this role or database: {reason}. Check POSTGRES_URL, POSTGRES_USER, \
-         POSTGRES_PASSWORD and POSTGRES_DB (`hitstream --print-config` shows where each comes from)"
-    ))
+/// What to do about a server that answers, and takes no connection.
+fn advice_on(state: &SqlState) -> &'static str {
+    if *state == SqlState::TOO_MANY_CONNECTIONS {
+        "Close some (pg_stat_activity lists them), or raise max_connections, or the limit of the role or the database"
+    } else if *state == SqlState::CANNOT_CONNECT_NOW {
+        "Try again in a moment; its log says how far it is"
+    } else {
+        "Its log says more"
+    }
 }
 
 /// What a failure of the store means to a command.

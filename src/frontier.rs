@@ -9,6 +9,8 @@ use hitstream_domain::progress::PartitionId;
 use hitstream_domain::time::EventTime;
 use serde::Serialize;
 
+use crate::cli::moment::Moment;
+use crate::cli::table::{Align, Table};
 use crate::cli::{CliError, FrontierArgs, Outcome, output};
 use crate::config::Config;
 use crate::{database, wiring};
@@ -22,7 +24,7 @@ pub fn frontier(config: &Config, args: &FrontierArgs) -> Result<Outcome, CliErro
     let numbers: BTreeSet<i32> = args.release.iter().copied().collect();
     let released: Vec<PartitionId> = numbers.iter().copied().map(PartitionId).collect();
     let report = database::block_on(async {
-        let mut client = database::connected(config, &settings, Some(database::LIMIT)).await?;
+        let mut client = database::connected_at_once(config, &settings).await?;
         release_frontier(&mut client, &settings, &released)
             .await
             .map_err(|error| database::failure(config, error))
@@ -35,7 +37,7 @@ pub fn frontier(config: &Config, args: &FrontierArgs) -> Result<Outcome, CliErro
 #[derive(Debug, Serialize)]
 struct Answer {
     /// Windows that end at or before this are final; null before the first is.
-    frontier: Option<String>,
+    frontier: Option<Moment>,
     /// Partitions released now.
     released: BTreeSet<i32>,
     partitions: Vec<PartitionAnswer>,
@@ -45,7 +47,7 @@ struct Answer {
 struct PartitionAnswer {
     partition: i32,
     /// Greatest event time less `watermark.delay`; null before the first hit.
-    watermark: Option<String>,
+    watermark: Option<Moment>,
     state: State,
 }
 
@@ -105,19 +107,23 @@ pub(crate) fn standings(report: &FrontierReport) -> Vec<Standing> {
     report.partitions.iter().map(standing).collect()
 }
 
-/// The frontier in words for scripts: `None` before the first window is final.
-pub(crate) fn shown(frontier: EventTime) -> Option<String> {
-    (frontier > EventTime::NEG_INFINITY).then(|| frontier.to_string())
+/// A watermark in words.
+pub(crate) fn shown(watermark: Option<Moment>) -> String {
+    watermark.map_or_else(|| "no hit yet".to_owned(), |time| time.to_string())
 }
 
 impl Answer {
     fn new(report: &FrontierReport, released: BTreeSet<i32>) -> Self {
         let partitions = standings(report).into_iter().map(|standing| PartitionAnswer {
             partition: standing.partition.0,
-            watermark: standing.watermark.map(|time| time.to_string()),
+            watermark: standing.watermark.map(Moment),
             state: standing.state,
         });
-        Self { frontier: shown(report.frontier), released, partitions: partitions.collect() }
+        Self {
+            frontier: Moment::of_frontier(report.frontier),
+            released,
+            partitions: partitions.collect(),
+        }
     }
 }
 
@@ -126,13 +132,18 @@ impl fmt::Display for Answer {
         for partition in &self.released {
             writeln!(f, "partition {partition} is released until its next accepted record")?;
         }
-        let frontier = self.frontier.as_deref().unwrap_or("none yet: no window is final");
-        writeln!(f, "frontier  {frontier}")?;
-        writeln!(f, "{:>9}  {:<27}  frontier", "partition", "watermark")?;
-        for PartitionAnswer { partition, watermark, state } in &self.partitions {
-            let watermark = watermark.as_deref().unwrap_or("no hit yet");
-            writeln!(f, "{partition:>9}  {watermark:<27}  {state}")?;
+        match self.frontier {
+            Some(frontier) => writeln!(f, "frontier {frontier}\n")?,
+            None => writeln!(f, "frontier none yet: no window is final\n")?,
         }
-        Ok(())
+        let mut table = Table::new([
+            ("partition", Align::Right),
+            ("watermark", Align::Left),
+            ("frontier", Align::Left),
+        ]);
+        for PartitionAnswer { partition, watermark, state } in &self.partitions {
+            table.row([partition.to_string(), shown(*watermark), state.to_string()]);
+        }
+        table.fmt(f)
     }
 }

@@ -2,6 +2,7 @@
 
 use hitstream_actors::writer::postgres::{MigrationReport, close_open, migrate as run_migrations};
 
+use crate::cli::moment::Moment;
 use crate::cli::words::{count, span};
 use crate::cli::{CliError, MigrateArgs, Outcome, output};
 use crate::config::Config;
@@ -28,7 +29,7 @@ pub fn migrate(config: &Config, args: &MigrateArgs) -> Result<Outcome, CliError>
             answer.push_str(&format!(
                 "{} made final; the frontier is {}: hits before it are late from now on; window.size {}, window.slide {} and watermark.delay {} apply\n",
                 count(report.windows, "open window", "open windows"),
-                report.frontier,
+                Moment(report.frontier),
                 span(config.window.size),
                 span(config.window.slide),
                 span(config.watermark.delay),

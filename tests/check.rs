@@ -9,6 +9,7 @@ use crate::support::Bench;
 use crate::support::hit::Hit;
 use crate::support::kafka;
 use crate::support::process::{Finished, Hitstream, wait_until};
+use crate::support::scratch::Folder;
 
 /// A password that must never be seen.
 const CANARY: &str = "hunter2canary";
@@ -142,12 +143,12 @@ fn kafka_away_leaves_postgres_to_be_checked() {
     for word in [&address, "refused", "KAFKA_URL"] {
         checked.assert_says("kafka", word);
     }
-    checked.assert_says("topic", "kafka comes first");
+    checked.assert_says("topic", "mend kafka first");
     let Some(bench) = counted("check_no_kafka") else { return };
     let bench = bench.with("KAFKA_URL", &address);
     let checked = Checked::new(&bench, 69);
     checked.assert_results(&[&expected[..], &[("progress", "skipped")]].concat());
-    checked.assert_says("progress", "kafka comes first");
+    checked.assert_says("progress", "mend kafka first");
 }
 
 #[test]
@@ -298,6 +299,19 @@ fn settings_that_cannot_be_used_are_the_answer() {
     assert!(first["detail"].as_str().unwrap().contains("did you mean HITSTREAM_FLUSH__MAX_KEYS?"));
     let skipped = answer["checks"].as_array().unwrap().iter().filter(|c| c["result"] == "skipped");
     assert_eq!(skipped.count(), ALL.len() - 1);
+    assert_eq!(answer["checks"][3]["detail"], "mend settings first");
+
+    let folder = Folder::new();
+    let absent = folder.path("absent.toml").display().to_string();
+    let unreadable = Hitstream::new(&["check", "--json", "--config", &absent]).finish();
+    assert_eq!(unreadable.code, Some(64), "{unreadable}");
+    let first = &unreadable.json()["checks"][0];
+    let detail = format!("file {absent} (--config): cannot be read: No such file or directory");
+    assert!(first["detail"].as_str().unwrap().starts_with(&detail), "{first}");
+    assert_eq!(
+        first["advice"],
+        "make it a text file that can be read, or name another with --config"
+    );
 
     let mut odd = Hitstream::new(&["check", "--print-config"]);
     odd.env("POSTGRES_URL", &format!("jdbc:postgresql://h/x?password={CANARY}&ssl=false&foo=1"));

@@ -21,6 +21,12 @@ fn help_of_every_command_has_examples() {
         assert_eq!(help.code, Some(0), "{help}");
         assert!(help.stdout.contains("Examples:\n  "), "{command}: {help}");
         assert!(help.stdout.contains(&format!("hitstream {command}")), "{command}: {help}");
+        let (own, global) = help.stdout.split_once("Global options:\n").unwrap();
+        assert!(own.contains("Options:\n") && !own.contains("--config"), "{command}: {help}");
+        let global = global.split("Examples:\n").next().unwrap();
+        let texts = global.lines().filter(|line| !line.trim().is_empty()).count();
+        let lines = if ["import", "generate"].contains(&command) { 10 } else { 5 };
+        assert_eq!(texts, lines, "a line each, or two where all options have them: {help}");
         assert_eq!(help.stderr, "");
     }
     let version = Hitstream::new(&["--version"]).finish();

@@ -1,7 +1,7 @@
 //! Services that are out of reach, too old, or do not want us: said within the limit, without a secret.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::support::Bench;
@@ -113,16 +113,46 @@ fn wrong_credentials_end_every_command_at_once_and_are_never_shown() {
 }
 
 #[test]
+fn server_that_takes_no_connection_is_quoted_with_what_to_do() {
+    let Some(mut bench) = Bench::new("busy") else { return };
+    bench.create_topic(1);
+    let full = format!("ALTER DATABASE {} CONNECTION LIMIT 0", bench.database);
+    bench.sql().batch_execute(&full).unwrap();
+    let starting = served(|mut client| {
+        startup(&mut client)?;
+        let error = b"SFATAL\0VFATAL\0C57P03\0Mthe database system is starting up\0\0";
+        client.write_all(&message(b'E', error))
+    });
+    let starting = format!("postgres://me:{PASSWORD}@{starting}/hits");
+    let full = ["too many connections for database", "SQLSTATE 53300", "pg_stat_activity"];
+    let up = ["the database system is starting up", "SQLSTATE 57P03", "Try again in a moment"];
+    for (url, words) in [(bench.database_url(), full), (starting, up)] {
+        bench.set("POSTGRES_URL", url);
+        for arguments in [&["status"][..], &["frontier"], &["audit"]] {
+            let finished = unreachable(&bench, arguments, 5);
+            for word in words.into_iter().chain(["takes no connection"]) {
+                assert!(finished.stderr.contains(word), "no {word:?} in {finished}");
+            }
+            assert!(!finished.stderr.contains("does not answer"), "{finished}");
+        }
+        let check = unreachable(&bench, &["check"], 20);
+        let is_advice =
+            |line: &str| line.trim_start().starts_with("-> ") && line.contains(words[2]);
+        assert!(check.stdout.lines().any(is_advice), "no {:?} as advice in {check}", words[2]);
+        // A run waits for it.
+        let mut running = bench.hitstream(&["run"]).start();
+        wait_until("it says so", Duration::from_secs(20), || {
+            running.stderr().contains("PostgreSQL takes no connection; trying again")
+        });
+        running.stop();
+    }
+}
+
+#[test]
 fn server_that_is_too_old_is_named_with_its_version() {
     let Some(bench) = Bench::new("too_old") else { return };
     bench.create_topic(1);
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for client in listener.incoming().flatten() {
-            std::thread::spawn(move || answer_as_an_old_server(client));
-        }
-    });
+    let address = served(answer_as_an_old_server);
     let bench = bench.with("POSTGRES_URL", format!("postgres://me@{address}/hits"));
     for arguments in [&["migrate"][..], &["run"], &["run", "--until-end"]] {
         let finished = bench.hitstream(arguments).finish();
@@ -134,12 +164,33 @@ fn server_that_is_too_old_is_named_with_its_version() {
     }
 }
 
+/// An address where every client is answered like this.
+fn served(answer: fn(TcpStream) -> std::io::Result<()>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            std::thread::spawn(move || answer(client));
+        }
+    });
+    address
+}
+
+/// Reads the message that begins a session of PostgreSQL's protocol.
+fn startup(client: &mut TcpStream) -> std::io::Result<()> {
+    let mut length = [0; 4];
+    client.read_exact(&mut length)?;
+    client.read_exact(&mut vec![0; u32::from_be_bytes(length) as usize - 4])
+}
+
+/// A message of that protocol.
+fn message(kind: u8, content: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(content.len() + 4).unwrap();
+    [&[kind], &length.to_be_bytes()[..], content].concat()
+}
+
 /// Speaks enough of PostgreSQL's protocol to be asked for its version, and answers every query with that.
 fn answer_as_an_old_server(mut client: TcpStream) -> std::io::Result<()> {
-    fn message(kind: u8, content: &[u8]) -> Vec<u8> {
-        let length = u32::try_from(content.len() + 4).unwrap();
-        [&[kind], &length.to_be_bytes()[..], content].concat()
-    }
     /// A result's two columns: `int4` and `text`, both binary.
     fn columns() -> Vec<u8> {
         let column = |name: &str, kind: u32, size: i16| {
@@ -153,10 +204,7 @@ fn answer_as_an_old_server(mut client: TcpStream) -> std::io::Result<()> {
             &[&2_i16.to_be_bytes()[..], &column("number", 23, 4), &column("name", 25, -1)].concat(),
         )
     }
-    let mut length = [0; 4];
-    client.read_exact(&mut length)?;
-    let mut startup = vec![0; u32::from_be_bytes(length) as usize - 4];
-    client.read_exact(&mut startup)?;
+    startup(&mut client)?;
     client.write_all(&[message(b'R', &[0; 4]), message(b'Z', b"I")].concat())?;
     loop {
         let mut head = [0; 5];

@@ -124,6 +124,16 @@ fn every_command_has_completions_and_a_manual_page() {
     assert!(whole.stdout.starts_with(".ie") && whole.stdout.contains(".TH hitstream"), "{whole}");
     let page = Hitstream::new(&["man", "run"]).finish();
     assert!(page.stdout.contains(".TH hitstream-run") && page.stdout.contains("until"), "{page}");
+    let synopsis = r"\fBhitstream run\fR [\fB\-\-until\-end\fR]";
+    for (page, words) in [
+        (&whole, r"[\fB\-\-config\fR \fIFILE\fR]"),
+        (&whole, r"[\fICOMMAND\fR]"),
+        (&page, synopsis),
+    ] {
+        assert!(page.stdout.contains(words), "no {words} in {page}");
+    }
+    let import = Hitstream::new(&["man", "import"]).finish();
+    assert!(import.stdout.contains("[\\fB\\-\\-print\\-config\\fR] \\fIFILE\\fR...\n"), "{import}");
     let unknown = Hitstream::new(&["man", "rnu"]).finish();
     assert_eq!(unknown.code, Some(64), "{unknown}");
 }

@@ -1,7 +1,7 @@
 //! `status`: what it tells is what tables, Kafka and the test itself know.
 
 use std::net::TcpListener;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -105,7 +105,9 @@ fn all_that_is_told_is_what_tables_and_kafka_have_while_nothing_runs() {
     ] {
         assert!(words.contains(word), "no {word:?} in {words}");
     }
-    bench.clean_audit();
+    assert_eq!(bench.clean_audit()["frontier"], time(340));
+    let audit = bench.done(&["audit"]).stdout;
+    assert!(audit.contains(&format!("frontier {}; ", time(340))), "{audit}");
 }
 
 #[test]
@@ -172,6 +174,7 @@ fn nothing_that_ran_yet_is_said_with_what_to_do() {
     let no_tables = bench.hitstream(&["status"]).finish();
     assert_eq!((no_tables.code, no_tables.stdout.as_str()), (Some(64), ""), "{no_tables}");
     assert!(no_tables.stderr.contains("hitstream migrate"), "{no_tables}");
+    error_alone(&bench, 64, "hitstream migrate");
     bench.done(&["migrate"]);
     let not_run = bench.hitstream(&["status"]).finish();
     assert_eq!((not_run.code, not_run.stdout.as_str()), (Some(64), ""), "{not_run}");
@@ -191,10 +194,12 @@ fn tables_are_told_also_where_kafka_is_away_or_the_topic_is_another() {
     let told = away.json();
     assert_eq!((&told["ledger"]["records"], &told["lag_records"]), (&json!(2), &Value::Null));
     assert_eq!(told["partitions"][0]["next_offset"], 2);
-    assert!(told["notes"][0].as_str().unwrap().contains("does not answer"), "{away}");
-    assert!(away.stderr.contains("does not answer"), "{away}");
+    assert!(told["error"].as_str().unwrap().contains("does not answer"), "{away}");
+    let said = away.stderr.lines().any(|line| line.starts_with("error:"));
+    assert_eq!((&told["notes"], said), (&json!([]), false), "{away}");
     let words = bench.hitstream(&["status"]).finish();
     assert!(words.stdout.contains("lag unknown\n"), "{words}");
+    assert_eq!(words.to_string().matches("does not answer").count(), 1, "said once: {words}");
 
     bench.set("KAFKA_URL", brokers);
     kafka::delete(&bench.kafka_url, &bench.topic);
@@ -207,13 +212,30 @@ fn tables_are_told_also_where_kafka_is_away_or_the_topic_is_another() {
     assert!(another["notes"][0].as_str().unwrap().contains("created since"), "{another}");
 }
 
+/// Asserts that the answer as JSON is this failure, said once, and at once.
+fn error_alone(bench: &Bench, code: i32, word: &str) {
+    let begin = Instant::now();
+    let failed = bench.hitstream(&["status", "--json"]).finish();
+    // Less than the least that a command which waits for a service takes.
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}: {failed}", begin.elapsed());
+    assert_eq!((failed.code, failed.stderr.as_str()), (Some(code), ""), "{failed}");
+    let answer = failed.json();
+    assert_eq!(answer.as_object().unwrap().len(), 1, "{failed}");
+    assert!(answer["error"].as_str().unwrap().contains(word), "no {word:?} in {failed}");
+    assert!(!failed.to_string().contains("hunter2"), "{failed}");
+}
+
 #[test]
-fn postgres_away_is_said_without_the_password() {
-    let Some(bench) = Bench::new("status_no_pg") else { return };
-    let bench = bench.with("POSTGRES_URL", format!("postgres://me:hunter2@{}/hits", nobody()));
-    let away = bench.hitstream(&["status", "--json"]).finish();
-    assert_eq!((away.code, away.stdout.as_str()), (Some(69), ""), "{away}");
-    assert!(away.stderr.contains("does not answer") && !away.to_string().contains("hunter2"));
+fn what_keeps_it_from_telling_anything_is_the_answer_without_a_password() {
+    let Some(mut bench) = Bench::new("status_no_pg") else { return };
+    let url = bench.database_url();
+    bench.set("POSTGRES_URL", format!("postgres://me:hunter2@{}/hits", nobody()));
+    error_alone(&bench, 69, "does not answer");
+    bench.set("POSTGRES_URL", format!("{url}_absent"));
+    error_alone(&bench, 69, "_absent\" does not exist");
+    bench.set("POSTGRES_URL", url);
+    bench.set("HITSTREAM_WINDOW__SIZE", "hunter");
+    error_alone(&bench, 64, "window.size = \"hunter\"");
 }
 
 /// An address where nobody answers.

@@ -16,7 +16,7 @@ use report::Report;
 pub fn audit(config: &Config, args: &AuditArgs) -> Result<Outcome, CliError> {
     let settings = wiring::postgres(config);
     let facts = database::block_on(async {
-        let mut client = database::connected(config, &settings, Some(database::LIMIT)).await?;
+        let mut client = database::connected_at_once(config, &settings).await?;
         tables::read(config, &mut client).await
     })?;
     // After the tables: what Kafka has can only be more than what they were made from.

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::tables::Facts;
 use super::verdict::{Verdict, judge, sum};
+use crate::cli::moment::Moment;
 use crate::config::Config;
 
 /// The answer. Serialized, it is that of `audit --json`.
@@ -18,7 +19,8 @@ pub(super) struct Report<'a> {
     problems: Vec<String>,
     notes: Vec<String>,
     topic: &'a str,
-    frontier: &'a str,
+    /// Windows that end at or before this are final; null before the first is.
+    frontier: Option<Moment>,
     records: i64,
     accepted: i64,
     rejected: i64,
@@ -85,7 +87,7 @@ impl<'a> Report<'a> {
             problems,
             notes,
             topic: &config.kafka.topic,
-            frontier: &facts.frontier,
+            frontier: facts.frontier.map(Moment),
             records: ledger.records,
             accepted: ledger.accepted,
             rejected: ledger.rejected,
@@ -121,7 +123,8 @@ impl fmt::Display for Report<'_> {
             f,
             "{pairs} (record, window) pairs; in the tables: {final_hits} final + {open} open + {late} late"
         )?;
-        writeln!(f, "frontier {}; {} offsets in Kafka still unread", self.frontier, self.unread)?;
+        let frontier = self.frontier.map_or("none yet".to_owned(), |frontier| frontier.to_string());
+        writeln!(f, "frontier {frontier}; {} offsets in Kafka still unread", self.unread)?;
         for problem in &self.problems {
             writeln!(f, "problem: {problem}")?;
         }

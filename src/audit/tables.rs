@@ -3,6 +3,7 @@
 use hitstream_actors::writer::postgres::ROW_MISSING;
 use hitstream_domain::progress::{Ledger, Offset, PartitionId};
 use hitstream_domain::rollup::ROLLUPS;
+use hitstream_domain::time::EventTime;
 use tokio_postgres::{Client, Error, IsolationLevel, Row, Transaction};
 
 use crate::cli::CliError;
@@ -12,8 +13,8 @@ use crate::database;
 /// Everything that is compared.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
-    /// `frontier.f` as text.
-    pub(super) frontier: String,
+    /// `frontier.f`; `None` before the first window is final.
+    pub(super) frontier: Option<EventTime>,
     /// Size and slide in microseconds; `None` where they have been changed since the first hit, or nothing ever ran.
     pub(super) window: Option<(i64, i64)>,
     pub(super) partitions: Vec<PartitionFacts>,
@@ -72,11 +73,14 @@ async fn read_snapshot(client: &mut Client) -> Result<Option<Facts>, Error> {
     let snapshot = builder.read_only(true).start().await?;
     // The view is part of what a migration makes; nothing else here would miss it.
     snapshot.query("SELECT FROM live_web_traffic LIMIT 0", &[]).await?;
-    let once = "SELECT f::text FROM frontier WHERE EXISTS (SELECT FROM pipeline) \
+    let once = "SELECT CASE WHEN isfinite(f) THEN (extract(epoch FROM f) * 1000000)::bigint END FROM frontier WHERE EXISTS (SELECT FROM pipeline) \
          OR NOT EXISTS (SELECT FROM partition_progress)";
     let Some(frontier) = snapshot.query_opt(once, &[]).await? else { return Ok(None) };
-    let mut facts =
-        Facts { frontier: frontier.get(0), window: window(&snapshot).await?, ..Facts::default() };
+    let mut facts = Facts {
+        frontier: frontier.get::<_, Option<i64>>(0).map(EventTime::from_micros),
+        window: window(&snapshot).await?,
+        ..Facts::default()
+    };
     for row in snapshot.query(PROGRESS, &[]).await? {
         facts.partitions.push(partition(&row));
     }

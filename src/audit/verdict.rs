@@ -230,7 +230,7 @@ mod tests {
             final_too_early: 0,
         };
         let facts = Facts {
-            frontier: String::new(),
+            frontier: None,
             window: Some((300, 300)),
             partitions: vec![partition],
             rollups: vec![rollup],

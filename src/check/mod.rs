@@ -28,8 +28,9 @@ pub fn check(loaded: &Loaded, args: &CheckArgs) -> Result<Outcome, CliError> {
 /// As [`check`].
 pub fn refused(error: &ConfigError, args: &CheckArgs) -> Result<Outcome, CliError> {
     let findings = error.0.iter().map(|problem| {
-        let advice = "set it right; `config/hitstream.toml` describes every setting";
-        Finding::fail("settings", problem.to_string(), advice)
+        let usual = "set it right; `config/hitstream.toml` describes every setting";
+        let advice = problem.advice.as_deref().unwrap_or(usual);
+        Finding::fail("settings", problem.detail(), advice)
     });
     answer(args, findings.collect())
 }

@@ -120,7 +120,7 @@ impl Report {
             if checks.len() == before {
                 let failed = needs.iter().find(|need| checks.iter().any(|f| f.is_failure_of(need)));
                 let why =
-                    failed.map_or("not asked".to_owned(), |need| format!("{need} comes first"));
+                    failed.map_or("not asked".to_owned(), |need| format!("mend {need} first"));
                 checks.push(Finding::skipped(check, &why));
             }
         }
@@ -174,7 +174,7 @@ mod tests {
         let report = Report::new(findings);
         let first = &results(&report)[..3];
         assert_eq!(first, [("settings", "ok"), ("kafka", "fail"), ("topic", "skipped")]);
-        assert_eq!(report.checks[2].detail, "kafka comes first");
+        assert_eq!(report.checks[2].detail, "mend kafka first");
         let (detail, advice) = (&report.checks[1].detail, report.checks[1].advice.as_deref());
         assert_eq!((detail.as_str(), advice), ("it is away", Some("Start it")));
         assert_eq!(report.outcome(), Outcome::OutOfReach);

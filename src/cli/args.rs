@@ -45,6 +45,9 @@ pub struct Cli {
     pub command: Option<Command>,
 }
 
+/// Where help lists what applies to every command.
+pub(super) const GLOBAL_OPTIONS: &str = "Global options";
+
 const GENERATE_HELP: &str = "Examples:
   hitstream generate --create-topic --partitions 3 --count 1000000
   hitstream generate --rate 2000 --duration 1m --late 1% --malformed 0.1%
@@ -73,7 +76,8 @@ end. Of many open windows the 20 that end first are shown.
 next_offset, end_offset, lag_records, oldest_unread_seconds, watermark, state, idle_seconds_left, owner,
 last_commit_seconds}], open_windows: [{window_start, window_end, rows, hits, is_final, waits_for}], open_windows_total,
 ledger: {records, accepted, rejected, sanitised, stored, counted, late, diverted, lost}, instances: [{owner, partitions,
-last_commit_seconds}], notes}. state: holds, ahead, idle, released. What is not known is null.
+last_commit_seconds}], notes, error}. state: holds, ahead, idle, released. What is not known is null. error: null, or why
+the lag is not known; where nothing can be told, error is all there is.
 Exit codes: 64 no pipeline has run yet, or there is no such topic; 69 PostgreSQL or Kafka stayed out of reach. Where only
 Kafka did, what the tables tell is shown all the same.";
 
@@ -88,18 +92,18 @@ mended first. It gives up on a service after about 15 s.
 Exit codes: 0 nothing fails; 64 something has to be changed: a setting, the topic, the tables, rights; 69 otherwise, where a
 service is out of reach or refuses.";
 
-/// What applies to every command.
+/// What applies to every command: a line each, for every command's help repeats them.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Settings")]
+#[command(next_help_heading = GLOBAL_OPTIONS)]
 pub struct GlobalArgs {
-    /// Settings file (TOML); keys it leaves out keep their defaults [env: HITSTREAM_CONFIG]
+    /// Settings file (TOML) [env: HITSTREAM_CONFIG]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Environment file (KEY=VALUE lines) to read; the real environment wins [env: HITSTREAM_ENV_FILE]
+    /// File of KEY=VALUE lines; the real environment wins [env: HITSTREAM_ENV_FILE]
     #[arg(long, global = true, value_name = "FILE")]
     pub env_file: Option<PathBuf>,
-    /// How log lines look
-    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    /// Log lines: auto (pretty on a terminal, else JSON), pretty or json
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", hide_possible_values = true)]
     pub log_format: Option<LogFormat>,
     /// Least level to log: error, warn, info, debug, trace, or directives
     #[arg(long, global = true, value_name = "LEVEL")]

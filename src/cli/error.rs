@@ -74,6 +74,15 @@ impl CliError {
         }
     }
 
+    /// Gives the outcome of a command whose answer has this as its text; `None` where it is no answer to anything.
+    pub fn as_answer(&self) -> Option<Outcome> {
+        match self {
+            Self::Config(_) | Self::Usage(_) | Self::Mismatch(_) => Some(Outcome::Mistake),
+            Self::Unreachable(_) => Some(Outcome::OutOfReach),
+            Self::Output(_) | Self::Bug(_) => None,
+        }
+    }
+
     /// Writes it out for the terminal: a line for each thing that is wrong.
     pub fn report(&self) -> String {
         let mut report = String::new();

@@ -4,6 +4,7 @@ mod args;
 mod error;
 mod logging;
 mod manual;
+pub(crate) mod moment;
 pub(crate) mod output;
 mod panic;
 pub(crate) mod progress;
@@ -75,6 +76,9 @@ fn execute(cli: Cli) -> Result<Outcome, CliError> {
     let loaded = match (load(&cli.global), &cli.command) {
         (Err(error), Some(Command::Check(args))) if !cli.global.print_config => {
             return crate::check::refused(&error, args);
+        }
+        (Err(error), Some(Command::Status(args))) if args.json && !cli.global.print_config => {
+            return crate::status::failed(error.into());
         }
         (loaded, _) => loaded?,
     };
@@ -152,10 +156,7 @@ fn named_file(
     let name = path.display().to_string();
     match std::fs::read_to_string(&path) {
         Ok(text) => Ok(Some((name, text))),
-        Err(e) => {
-            let reason = format!("cannot be read: {e}; name a text file that can, or none");
-            Err(ConfigError::file(&format!("{name} ({origin})"), reason))
-        }
+        Err(error) => Err(ConfigError::unreadable(&name, &origin, &error)),
     }
 }
 

@@ -198,6 +198,29 @@ fn value_out_of_range_is_the_only_complaint() {
 }
 
 #[test]
+fn all_that_is_wrong_is_said_at_once_and_nothing_is_compared_with_it() {
+    let file = "[window]\nsize = '5 minuten'\nslide = '10m'\n[flush]\ninterval = 'never'\nmax_keys = 0\n\
+         max_events = 1.5\nmax_kyes = 1\n[watermark]\nidle_timeout = '100ms'\ndelay = '400days'";
+    let env = &[("KAFKA_TOPIC", "web traffic"), ("POSTGRES_URL", "mysql://h/x")];
+    let (code, report) = attempt(&Mistake { file, env, ..NONE });
+    assert_eq!(code, 64);
+    let keys = report.lines().map(|line| line.split(" = ").next().unwrap_or(line));
+    let mut keys: Vec<&str> = keys.collect();
+    keys.sort_unstable();
+    let expected = [
+        "error: flush.interval",
+        "error: flush.max_events",
+        "error: flush.max_keys",
+        "error: flush.max_kyes (file my.toml): no such key; did you mean flush.max_keys?",
+        "error: kafka.topic",
+        "error: postgres.url",
+        "error: watermark.delay",
+        "error: window.size",
+    ];
+    assert_eq!(keys, expected, "{report}");
+}
+
+#[test]
 fn names_of_the_former_job_work_as_they_are() {
     let config = loaded(
         "",
@@ -251,6 +274,36 @@ fn printed_settings_are_settings_again() {
     let again = loaded(&printed, "", &[]).config;
     assert_eq!(again.flush.max_keys.get(), 9);
     assert_eq!(again.kafka.properties.get("linger.ms"), Some("7"));
+}
+
+#[test]
+fn what_the_url_names_is_shown_as_what_applies() {
+    let own = [
+        ("POSTGRES_USER", "mine"),
+        ("POSTGRES_PASSWORD", "hunter2"),
+        ("POSTGRES_DB", "hits"),
+        ("POSTGRES_URL", "postgres://a:hunter3@h/x"),
+    ];
+    let printed = loaded("", "", &own).describe();
+    for line in [
+        "user = \"a\"  # in postgres.url (variable POSTGRES_URL)\n",
+        "password = \"***\"  # in postgres.url (variable POSTGRES_URL)\n",
+        "database = \"x\"  # in postgres.url (variable POSTGRES_URL)\n",
+    ] {
+        assert!(printed.contains(line), "no {line:?} in {printed}");
+    }
+    let file = "[postgres]\nurl = 'jdbc:postgresql://h/x?user=a'\ndatabase = 'hits'";
+    let printed = loaded(file, "", &own[..2]).describe();
+    for line in [
+        "user = \"a\"  # in postgres.url (file f)\n",
+        "password = \"***\"  # variable POSTGRES_PASSWORD\n",
+        "database = \"x\"  # in postgres.url (file f)\n",
+    ] {
+        assert!(printed.contains(line), "no {line:?} in {printed}");
+    }
+    assert!(!printed.contains("hunter"), "{printed}");
+    let printed = loaded("", "", &own[..3]).describe();
+    assert!(printed.contains("user = \"mine\"  # variable POSTGRES_USER\n"), "{printed}");
 }
 
 #[test]

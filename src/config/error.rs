@@ -13,6 +13,21 @@ pub struct Problem {
     pub origin: String,
     /// What is wrong, and what would do.
     pub reason: String,
+    /// What to do, where the reason does not say it.
+    pub advice: Option<String>,
+}
+
+impl Problem {
+    /// A problem of a file or variable as a whole.
+    pub(super) fn of(origin: String, reason: impl Into<String>) -> Self {
+        let (key, value) = (String::new(), String::new());
+        Self { key, value, origin, reason: reason.into(), advice: None }
+    }
+
+    /// The same, without what to do.
+    pub(crate) fn detail(&self) -> String {
+        Self { advice: None, ..self.clone() }.to_string()
+    }
 }
 
 impl fmt::Display for Problem {
@@ -23,7 +38,8 @@ impl fmt::Display for Problem {
             (false, false) => {
                 write!(f, "{} = {} ({}): {}", self.key, self.value, self.origin, self.reason)
             }
-        }
+        }?;
+        self.advice.iter().try_for_each(|advice| write!(f, "; {advice}"))
     }
 }
 
@@ -39,11 +55,16 @@ impl ConfigError {
 
     /// Reports a file that cannot be used as a whole.
     pub fn file(name: &str, reason: impl Into<String>) -> Self {
+        Self::one(Problem::of(format!("file {name}"), reason))
+    }
+
+    /// Reports a file that `named_by` names and that cannot be read.
+    pub fn unreadable(name: &str, named_by: &str, error: &std::io::Error) -> Self {
+        let advice =
+            format!("make it a text file that can be read, or name another with {named_by}");
         Self::one(Problem {
-            key: String::new(),
-            value: String::new(),
-            origin: format!("file {name}"),
-            reason: reason.into(),
+            advice: Some(advice),
+            ..Problem::of(format!("file {name} ({named_by})"), format!("cannot be read: {error}"))
         })
     }
 }

@@ -6,7 +6,7 @@ use config::{FileFormat, Format, Map, Value, ValueKind};
 
 use super::error::{ConfigError, Problem};
 use super::kafka;
-use super::postgres::masked_url;
+use super::postgres::{OfUrl, masked_url};
 use super::secret::MASK;
 use super::sections::Config;
 use super::{DEFAULTS, env_file, nearest, validate};
@@ -110,15 +110,29 @@ impl Layers {
         layers.extend(from_variables(&self.env, "", &defaults, &mut problems));
         layers.push(from_flags(&self.flags));
 
-        for layer in layers.iter().skip(1) {
-            check_keys(layer, &defaults, &mut problems);
+        // What is wrong is left out, so that the rest is judged all the same.
+        for layer in layers.iter_mut().skip(1) {
+            layer.0.retain(|key, value| {
+                let problem = problem_of(key, value, &defaults);
+                let is_right = problem.is_none();
+                problems.extend(problem);
+                is_right
+            });
         }
+        let mut tree = Tree::of(&layers);
+        let mut config = deserialize(&tree, &defaults, &mut problems)?;
+        let url = config.postgres.resolve();
+        let of_url = url.map_err(|reason| problems.push(tree.problem("postgres.url", reason)));
+        validate::check(&config, &tree, &mut problems);
         if !problems.is_empty() {
             return Err(ConfigError(problems));
         }
-        let tree = Tree::of(&layers);
-        let mut config = deserialize(&tree)?;
-        let mut remarks = validate::check(&mut config, &tree)?;
+        let OfUrl { passed_over, overrides } = of_url.unwrap_or_default();
+        tree.take_from_url(overrides);
+        let mut remarks: Vec<String> = passed_over
+            .iter()
+            .map(|option| format!("postgres.url: option {option} has no meaning here; passed over"))
+            .collect();
         remarks.extend(remarks_on_empty(&empty, &tree));
         Ok(Loaded { config, remarks, tree })
     }
@@ -133,10 +147,10 @@ const DEFAULT_ORIGIN: &str = "built-in default";
 struct Layer(BTreeMap<String, Value>);
 
 /// The layers brought together: which value holds for a key, and where it came from.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Tree(BTreeMap<String, Leaf>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Leaf {
     value: Value,
     origin: String,
@@ -144,7 +158,11 @@ struct Leaf {
 
 impl Leaf {
     fn problem(&self, key: &str, reason: String) -> Problem {
-        Problem { key: key.to_owned(), value: self.shown(key), origin: self.origin.clone(), reason }
+        Problem {
+            key: key.to_owned(),
+            value: self.shown(key),
+            ..Problem::of(self.origin.clone(), reason)
+        }
     }
 
     /// Shows the value as TOML, masked where it is a secret.
@@ -172,6 +190,16 @@ impl Tree {
         Self(tree)
     }
 
+    /// Shows what the URL names as what applies.
+    fn take_from_url(&mut self, overrides: Vec<(&'static str, String)>) {
+        let url = self.0.get("postgres.url").map_or(DEFAULT_ORIGIN, |leaf| &leaf.origin);
+        let origin = format!("in postgres.url ({url})");
+        for (key, value) in overrides {
+            let leaf = Leaf { value: value.into(), origin: origin.clone() };
+            self.0.insert(key.to_owned(), leaf);
+        }
+    }
+
     /// Rebuilds the tables that the settings are read from.
     fn nested(&self) -> Value {
         let mut root = Map::<String, Map<String, Value>>::new();
@@ -195,12 +223,9 @@ impl Tree {
     pub(super) fn problem(&self, key: &str, reason: impl Into<String>) -> Problem {
         match self.0.get(key) {
             Some(leaf) => leaf.problem(key, reason.into()),
-            None => Problem {
-                key: key.to_owned(),
-                value: String::new(),
-                origin: DEFAULT_ORIGIN.to_owned(),
-                reason: reason.into(),
-            },
+            None => {
+                Problem { key: key.to_owned(), ..Problem::of(DEFAULT_ORIGIN.to_owned(), reason) }
+            }
         }
     }
 }
@@ -262,12 +287,7 @@ fn from_variables(
                         "has one underscore after its section; write {}",
                         variable_of_key(key)
                     );
-                    problems.push(Problem {
-                        key: String::new(),
-                        value: String::new(),
-                        origin,
-                        reason,
-                    });
+                    problems.push(Problem::of(origin, reason));
                 }
             }
         }
@@ -323,33 +343,27 @@ fn variable_of_key(key: &str) -> String {
     }
 }
 
-fn check_keys(layer: &Layer, defaults: &Layer, problems: &mut Vec<Problem>) {
-    for (key, value) in &layer.0 {
-        let origin = value.origin().unwrap_or_default().to_owned();
-        let default = defaults.0.get(key).map(|value| &value.kind);
-        if key.starts_with(PROPERTIES) || default.is_some() {
-            if let Err(wanted) = check_kind(&value.kind, default) {
-                let reason = format!("must be {wanted}");
-                let leaf = Leaf { value: value.clone(), origin };
-                problems.push(leaf.problem(key, reason));
-            }
-            continue;
-        }
-        let from_variable = origin.starts_with("variable ");
-        let spell = |key: &str| if from_variable { variable_of_key(key) } else { key.to_owned() };
-        let sections = || {
-            defaults.0.keys().filter_map(|known| known.split_once('.').map(|(section, _)| section))
-        };
-        let reason = if sections().any(|section| section == key) {
-            format!("is a section; write [{key}] and its keys below")
-        } else {
-            match nearest_key(key, defaults) {
-                Some(near) => format!("no such key; did you mean {}?", spell(&near)),
-                None => "no such key; `hitstream --print-config` lists them all".to_owned(),
-            }
-        };
-        problems.push(Problem { key: key.clone(), value: String::new(), origin, reason });
+/// Says what is wrong with a key, or with the kind of its value.
+fn problem_of(key: &str, value: &Value, defaults: &Layer) -> Option<Problem> {
+    let origin = value.origin().unwrap_or_default().to_owned();
+    let default = defaults.0.get(key).map(|value| &value.kind);
+    if key.starts_with(PROPERTIES) || default.is_some() {
+        let wanted = check_kind(&value.kind, default).err()?;
+        let leaf = Leaf { value: value.clone(), origin };
+        return Some(leaf.problem(key, format!("must be {wanted}")));
     }
+    let from_variable = origin.starts_with("variable ");
+    let spell = |key: &str| if from_variable { variable_of_key(key) } else { key.to_owned() };
+    let mut sections = defaults.0.keys().filter_map(|known| known.split_once('.'));
+    let reason = if sections.any(|(section, _)| section == key) {
+        format!("is a section; write [{key}] and its keys below")
+    } else {
+        match nearest_key(key, defaults) {
+            Some(near) => format!("no such key; did you mean {}?", spell(&near)),
+            None => "no such key; `hitstream --print-config` lists them all".to_owned(),
+        }
+    };
+    Some(Problem { key: key.to_owned(), ..Problem::of(origin, reason) })
 }
 
 /// The library turns numbers, texts and truths into each other, which would hide a slip such as `1.5` for a
@@ -375,11 +389,26 @@ fn nearest_key(key: &str, defaults: &Layer) -> Option<String> {
     elsewhere.or_else(|| nearest(key, defaults.0.keys()).cloned())
 }
 
-fn deserialize(tree: &Tree) -> Result<Config, ConfigError> {
-    tree.nested().try_deserialize().map_err(|e| {
-        let (key, reason) = explain(e);
-        ConfigError::one(tree.problem(&key, reason))
-    })
+/// Reads the settings. The library stops at the first value that it cannot read: that one is reported and gets its
+/// default, until no other is left.
+fn deserialize(
+    tree: &Tree,
+    defaults: &Layer,
+    problems: &mut Vec<Problem>,
+) -> Result<Config, ConfigError> {
+    let mut readable = tree.clone();
+    loop {
+        let (key, reason) = match readable.nested().try_deserialize() {
+            Ok(config) => return Ok(config),
+            Err(error) => explain(error),
+        };
+        problems.push(tree.problem(&key, reason));
+        let leaf = readable.0.get_mut(&key).filter(|leaf| leaf.origin != DEFAULT_ORIGIN);
+        let (Some(leaf), Some(default)) = (leaf, defaults.0.get(&key)) else {
+            return Err(ConfigError(std::mem::take(problems)));
+        };
+        *leaf = Leaf { value: default.clone(), origin: DEFAULT_ORIGIN.to_owned() };
+    }
 }
 
 /// Takes key and reason out of the library's error.

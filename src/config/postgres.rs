@@ -14,11 +14,11 @@ use super::secret::{MASK, Secret};
 pub struct PostgresConfig {
     /// The URL as written; it may hold a password.
     pub url: Secret,
-    /// Role, used where the URL names none.
+    /// Role; that of the URL where it names one.
     pub user: String,
-    /// Password, used where the URL has none; empty is none.
+    /// Password; that of the URL where it has one. Empty is none.
     pub password: Secret,
-    /// Database, used where the URL names none.
+    /// Database; that of the URL where it names one.
     pub database: String,
     /// Schema that holds the tables.
     pub schema: String,
@@ -54,12 +54,12 @@ impl PostgresConfig {
         format!("{}/{}", hosts.join(","), self.client.get_dbname().unwrap_or_default())
     }
 
-    /// Brings URL and fields together. Returns the options of a JDBC URL that were passed over.
-    pub(super) fn resolve(&mut self) -> Result<Vec<String>, String> {
+    /// Brings URL and fields together; what the URL names comes first.
+    pub(super) fn resolve(&mut self) -> Result<OfUrl, String> {
         let url = self.url.reveal().trim();
-        let mut passed_over = Vec::new();
+        let mut of_url = OfUrl::default();
         let mut client = match url.strip_prefix("jdbc:") {
-            Some(rest) => parse_jdbc(rest, &mut passed_over)?,
+            Some(rest) => parse_jdbc(rest, &mut of_url.passed_over)?,
             None if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
                 parse_url(url)?
             }
@@ -68,14 +68,28 @@ impl PostgresConfig {
         if client.get_hosts().is_empty() && client.get_hostaddrs().is_empty() {
             client.host("localhost");
         }
-        if client.get_user().is_none_or(str::is_empty) {
-            client.user(&self.user);
+        let named = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
+        match named(client.get_user()) {
+            Some(user) => {
+                of_url.overrides.push(("postgres.user", user.clone()));
+                self.user = user;
+            }
+            None => drop(client.user(&self.user)),
         }
-        if client.get_password().is_none() && !self.password.is_empty() {
-            client.password(self.password.reveal());
+        match client.get_password() {
+            Some(password) => {
+                of_url.overrides.push(("postgres.password", MASK.to_owned()));
+                self.password = Secret::new(String::from_utf8_lossy(password));
+            }
+            None if self.password.is_empty() => {}
+            None => drop(client.password(self.password.reveal())),
         }
-        if client.get_dbname().is_none_or(str::is_empty) {
-            client.dbname(&self.database);
+        match named(client.get_dbname()) {
+            Some(database) => {
+                of_url.overrides.push(("postgres.database", database.clone()));
+                self.database = database;
+            }
+            None => drop(client.dbname(&self.database)),
         }
         if client.get_application_name().is_none() {
             client.application_name("hitstream");
@@ -84,8 +98,17 @@ impl PostgresConfig {
             return Err(NO_TLS.into());
         }
         self.client = client;
-        Ok(passed_over)
+        Ok(of_url)
     }
+}
+
+/// What there is to say of a URL.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct OfUrl {
+    /// Options of a JDBC URL that have no meaning here.
+    pub(super) passed_over: Vec<String>,
+    /// Keys whose settings do not apply, for the URL names something else; with that, the password masked.
+    pub(super) overrides: Vec<(&'static str, String)>,
 }
 
 const SHAPES: &str = "is no PostgreSQL URL; write postgres://user:password@host:port/database \
@@ -214,7 +237,7 @@ mod tests {
     fn jdbc_options_without_meaning_here_are_named_not_fatal() {
         let mut config = resolved("postgres://h");
         config.url = Secret::new("jdbc:postgresql://h/x?reWriteBatchedInserts=true&sslmode=allow");
-        assert_eq!(config.resolve().unwrap(), ["reWriteBatchedInserts"]);
+        assert_eq!(config.resolve().unwrap().passed_over, ["reWriteBatchedInserts"]);
         assert_eq!(config.client().get_ssl_mode(), SslMode::Prefer);
         config.url = Secret::new("jdbc:postgresql://h/x?sslmode=verify-full");
         assert!(config.resolve().unwrap_err().contains("sslmode"));

@@ -6,7 +6,7 @@ use hitstream_actors::settings::DEFAULT_SESSION_TIMEOUT_MS;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-use super::error::ConfigError;
+use super::error::Problem;
 use super::kafka::{KafkaConfig, check_property};
 use super::layers::Tree;
 use super::sections::Config;
@@ -25,17 +25,10 @@ const DEFAULT_POLL_MS: &str = "300000";
 /// More windows than this for one hit is a slip of the pen, not a wish.
 const MAX_OVERLAP: u128 = 1440;
 
-/// Checks the settings as a whole and completes what is derived. Returns remarks for the log.
-pub(super) fn check(config: &mut Config, tree: &Tree) -> Result<Vec<String>, ConfigError> {
-    let mut remarks = Vec::new();
-    let resolved = config.postgres.resolve();
-    let mut found = Found { tree, problems: Vec::new() };
-    match resolved {
-        Ok(passed_over) => remarks.extend(passed_over.iter().map(|option| {
-            format!("postgres.url: option {option} has no meaning here; passed over")
-        })),
-        Err(reason) => found.add("postgres.url", reason),
-    }
+/// Checks the settings as a whole, and adds what is wrong. A setting with a problem already has its default here, which
+/// nothing is compared with.
+pub(super) fn check(config: &Config, tree: &Tree, problems: &mut Vec<Problem>) {
+    let mut found = Found { tree, problems };
     check_kafka(config, &mut found);
     check_postgres(config, &mut found);
     check_times(config, &mut found);
@@ -45,12 +38,11 @@ pub(super) fn check(config: &mut Config, tree: &Tree) -> Result<Vec<String>, Con
         "log.level",
         "must be error, warn, info, debug or trace, or directives such as \"info,hitstream_actors=debug\"",
     );
-    if found.problems.is_empty() { Ok(remarks) } else { Err(ConfigError(found.problems)) }
 }
 
 struct Found<'a> {
     tree: &'a Tree,
-    problems: Vec<super::error::Problem>,
+    problems: &'a mut Vec<Problem>,
 }
 
 impl Found<'_> {
@@ -66,6 +58,9 @@ impl Found<'_> {
 
     /// Tells whether the value is one that others can be compared with.
     fn range(&mut self, key: &str, value: Duration, least: Duration, most: Duration) -> bool {
+        if self.problems.iter().any(|problem| problem.key == key) {
+            return false;
+        }
         if value < least || value > most {
             let [least, most] = [least, most].map(span);
             self.add(key, format!("must be between {least} and {most}"));
@@ -100,14 +95,13 @@ fn check_kafka(config: &Config, found: &mut Found<'_>) {
         "is no topic name; Kafka takes 1 to 249 letters, digits, `.`, `_` and `-`",
     );
     found.require(!kafka.group.trim().is_empty(), "kafka.group", "must not be empty");
-    let before = found.problems.len();
     for (key, value) in kafka.properties.iter() {
         if let Err(reason) = check_property(key, value) {
             found.add(&format!("kafka.properties.{key}"), reason);
         }
     }
     // What is wrong by itself would be said twice.
-    if found.problems.len() == before {
+    if !found.problems.iter().any(|problem| problem.key.starts_with("kafka.properties.")) {
         check_session(kafka, found);
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::numbers::Numbers;
+use crate::cli::moment::Moment;
 use crate::cli::output;
 
 /// Time between two lines where there is no terminal.
@@ -109,9 +110,9 @@ fn one_line(numbers: &Numbers, rate: Option<f64>) -> String {
 fn frontier(numbers: &Numbers) -> String {
     match (numbers.frontier, numbers.behind) {
         (Some(at), Some(behind)) => {
-            format!("{at}, {:.1} s behind the clock", behind.as_secs_f64())
+            format!("{}, {:.1} s behind the clock", Moment(at), behind.as_secs_f64())
         }
-        (Some(at), None) => at.to_string(),
+        (Some(at), None) => Moment(at).to_string(),
         (None, _) => "nowhere yet: not every partition had a hit".to_owned(),
     }
 }

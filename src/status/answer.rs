@@ -9,8 +9,9 @@ use serde::Serialize;
 use super::tables::{Facts, OpenWindow};
 use super::unread::Unread;
 use crate::cli::CliError;
+use crate::cli::moment::Moment;
 use crate::config::Config;
-use crate::frontier::{Standing, State, shown, standings};
+use crate::frontier::{Standing, State, standings};
 
 /// The answer. Serialized, it is that of `status --json`.
 #[derive(Debug, Serialize)]
@@ -20,7 +21,7 @@ pub(super) struct Answer<'a> {
     /// Schema and database.
     pub(super) database: String,
     /// Windows that end at or before this are final; null before the first is.
-    pub(super) frontier: Option<String>,
+    pub(super) frontier: Option<Moment>,
     /// Since the frontier last moved.
     pub(super) frontier_age_seconds: f64,
     /// Partitions whose watermark is the least; none where all are idle or released.
@@ -35,6 +36,8 @@ pub(super) struct Answer<'a> {
     /// Who was the last to commit some partition.
     pub(super) instances: Vec<InstanceAnswer>,
     pub(super) notes: Vec<String>,
+    /// Why the lag is unknown, where Kafka does not say; people read it on standard error.
+    pub(super) error: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -48,7 +51,7 @@ pub(super) struct PartitionAnswer {
     /// From the Kafka timestamp of the first record that is not in the tables to now; 0 where there is none.
     pub(super) oldest_unread_seconds: Option<f64>,
     /// Greatest event time less `watermark.delay`; null before the first hit.
-    pub(super) watermark: Option<String>,
+    pub(super) watermark: Option<Moment>,
     pub(super) state: State,
     /// How long the claim to be idle is still valid; null without one, and after a release by hand, which has no end.
     pub(super) idle_seconds_left: Option<f64>,
@@ -59,8 +62,8 @@ pub(super) struct PartitionAnswer {
 
 #[derive(Debug, Serialize)]
 pub(super) struct WindowAnswer {
-    pub(super) window_start: String,
-    pub(super) window_end: String,
+    pub(super) window_start: Moment,
+    pub(super) window_end: Moment,
     pub(super) rows: i64,
     pub(super) hits: i64,
     /// Whether the frontier has passed it: it is only left to be moved.
@@ -98,10 +101,8 @@ impl<'a> Answer<'a> {
         let standings = standings(&facts.frontier);
         let holds = |standing: &&Standing| standing.state == State::Holds;
         let numbers = standings.iter().filter(holds).map(|standing| standing.partition.0);
-        let notes = match unread {
-            Ok(unread) => unread.notes.clone(),
-            Err(error) => vec![format!("lag unknown: {error}")],
-        };
+        let notes = unread.map_or_else(|_| Vec::new(), |unread| unread.notes.clone());
+        let error = unread.err().map(ToString::to_string);
         let unread = unread.ok().filter(|unread| !unread.partitions.is_empty());
         let partitions: Vec<PartitionAnswer> =
             standings.iter().filter_map(|standing| partition(facts, unread, standing)).collect();
@@ -109,7 +110,7 @@ impl<'a> Answer<'a> {
             topic: &facts.topic,
             group: &facts.group,
             database: format!("{} of {}", config.postgres.schema, config.postgres.target()),
-            frontier: shown(facts.frontier.frontier),
+            frontier: Moment::of_frontier(facts.frontier.frontier),
             frontier_age_seconds: rounded(facts.frontier_age),
             held_by: numbers.collect(),
             lag_records: unread.map(|unread| unread.partitions.values().map(|p| p.lag).sum()),
@@ -119,6 +120,7 @@ impl<'a> Answer<'a> {
             instances: instances(&partitions),
             partitions,
             notes,
+            error,
         }
     }
 }
@@ -143,7 +145,7 @@ fn partition(
         end_offset: unread.map(|unread| unread.end),
         lag_records: unread.map(|unread| unread.lag),
         oldest_unread_seconds: oldest,
-        watermark: standing.watermark.map(|time| time.to_string()),
+        watermark: standing.watermark.map(Moment),
         state: standing.state,
         idle_seconds_left: idle_until.map(|until| seconds_between(now, until)),
         owner: commit.map(|(owner, _)| owner.clone()),
@@ -157,8 +159,8 @@ fn window(facts: &Facts, standings: &[Standing], window: &OpenWindow) -> WindowA
     let is_behind = |s: &&Standing| s.watermark.is_none_or(|watermark| watermark < window.end);
     let behind = standings.iter().filter(is_awake).filter(is_behind);
     WindowAnswer {
-        window_start: window.start.to_string(),
-        window_end: window.end.to_string(),
+        window_start: Moment(window.start),
+        window_end: Moment(window.end),
         rows: window.rows,
         hits: window.hits,
         is_final,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::answer::{Answer, PartitionAnswer, WindowAnswer};
 use crate::cli::table::{Align, Table};
 use crate::cli::words::{count, span};
+use crate::frontier::shown;
 
 /// Most partitions that are named one by one.
 const NAMED: usize = 10;
@@ -57,8 +58,8 @@ impl Answer<'_> {
         let mut table = Table::new(columns);
         for window in &self.open_windows {
             table.row([
-                window.window_start.clone(),
-                window.window_end.clone(),
+                window.window_start.to_string(),
+                window.window_end.to_string(),
                 window.rows.to_string(),
                 window.hits.to_string(),
                 waits_for(window),
@@ -113,7 +114,7 @@ fn partitions(partitions: &[PartitionAnswer]) -> Table<8> {
             partition.next_offset.to_string(),
             partition.lag_records.map_or_else(|| "unknown".to_owned(), |lag| lag.to_string()),
             unread,
-            partition.watermark.clone().unwrap_or_else(|| "no hit yet".to_owned()),
+            shown(partition.watermark),
             format!("{}{}", partition.state, left.unwrap_or_default()),
             ago(partition.last_commit_seconds),
             partition.owner.clone().unwrap_or_else(|| "-".to_owned()),

@@ -88,6 +88,14 @@ pub enum ConnectError {
     /// Credentials, role or database are wrong: waiting does not help.
     #[error("{0}")]
     Denied(String),
+    /// The server answers, and takes no connection now: it starts up, or has none left.
+    #[error("{reason}")]
+    Busy {
+        /// What it says.
+        reason: String,
+        /// The SQLSTATE of that.
+        state: SqlState,
+    },
     /// Nobody answers, or not yet.
     #[error("{0}")]
     Unreachable(String),
@@ -96,7 +104,7 @@ pub enum ConnectError {
 /// Connects once, outside of any pool.
 ///
 /// # Errors
-/// Whether the server denies or does not answer.
+/// Whether the server denies, is busy, or does not answer.
 pub async fn connect(settings: &PostgresSettings) -> Result<tokio_postgres::Client, ConnectError> {
     let config = session_config(settings);
     let connected = tokio::time::timeout(Duration::from_secs(10), config.connect(NoTls))
@@ -107,13 +115,20 @@ pub async fn connect(settings: &PostgresSettings) -> Result<tokio_postgres::Clie
             tokio::spawn(connection.map(|_| ()));
             Ok(client)
         }
-        Err(error) => {
-            let text = describe(&error);
-            let denied = error.code().is_some_and(|code| {
-                code.code().starts_with("28") || *code == SqlState::INVALID_CATALOG_NAME
-            });
-            Err(if denied { ConnectError::Denied(text) } else { ConnectError::Unreachable(text) })
+        Err(error) => Err(refusal(error.code(), describe(&error))),
+    }
+}
+
+/// What a connection that could not be made means. A server that does not answer has no SQLSTATE.
+fn refusal(state: Option<&SqlState>, reason: String) -> ConnectError {
+    match state {
+        Some(state)
+            if state.code().starts_with("28") || *state == SqlState::INVALID_CATALOG_NAME =>
+        {
+            ConnectError::Denied(reason)
         }
+        Some(state) => ConnectError::Busy { reason, state: state.clone() },
+        None => ConnectError::Unreachable(reason),
     }
 }
 
