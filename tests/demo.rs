@@ -1,9 +1,13 @@
 //! The demo: everything embedded, a result to look at, and nothing left behind.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 use crate::support::process::{Hitstream, Running, wait_until};
+use crate::support::scratch::Folder;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -88,4 +92,93 @@ fn demo_that_is_interrupted_ends_in_order() {
     assert_eq!(ended.code, Some(0), "{ended}");
     assert!(ended.stdout.contains("ok: nothing lost, nothing doubled"), "{ended}");
     assert!(!family.iter().any(|process| lives(*process)) && !place.exists());
+}
+
+/// The processes that this demo has started, whoever their parent is by now.
+fn started_by(demo: u32) -> Vec<String> {
+    let (folder, program) = (folder(demo).display().to_string(), format!("/proc/{demo}/exe"));
+    let all = fs::read_dir("/proc").unwrap().flatten();
+    let lines = all.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+    let lines = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
+    lines.filter(|line| line.contains(&folder) || line.contains(&program)).collect()
+}
+
+#[test]
+fn demo_that_is_interrupted_while_it_starts_ends_quietly_and_at_once() {
+    // When the cluster is being made, when the server starts, and when nothing is counted yet.
+    for (moment, (signal, code)) in
+        ["postgres/data/base", "postgres/data/postmaster.pid", "generate.log"].into_iter().zip([
+            ("INT", 130),
+            ("TERM", 143),
+            ("INT", 130),
+        ])
+    {
+        let demo = Hitstream::new(&["demo", "--json"]).start();
+        let (id, place) = (demo.id(), folder(demo.id()));
+        wait_until(moment, PATIENCE, || place.join(moment).exists());
+        demo.signal(signal);
+        let begin = Instant::now();
+        let ended = demo.finish();
+        assert!(
+            begin.elapsed() < Duration::from_secs(3),
+            "{:?} {moment}: {ended}",
+            begin.elapsed()
+        );
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(code), ""), "{moment}: {ended}");
+        assert!(!ended.stderr.contains("error"), "{moment}: {ended}");
+        let left = started_by(id);
+        assert!(left.is_empty() && !place.exists(), "{moment}: {left:?} {}", place.display());
+    }
+}
+
+#[test]
+fn place_that_will_not_do_is_named_before_anything_starts() {
+    let scratch = Folder::new();
+    let (file, locked) = (scratch.path("file"), scratch.path("locked"));
+    fs::write(&file, "").unwrap();
+    fs::create_dir(&locked).unwrap();
+    fs::set_permissions(&locked, Permissions::from_mode(0o700)).unwrap();
+    let mut places = vec![
+        (scratch.path(&"long".repeat(25)), "is too long: the path of the demo's socket would have"),
+        (scratch.path("a,b"), "has a comma"),
+        (scratch.path("absent"), "No such file or directory"),
+        (file, "Not a directory"),
+    ];
+    if fs::metadata("/proc/self").unwrap().uid() == 0 {
+        places.push((locked.clone(), "cannot be entered by the account postgres"));
+    }
+    for (place, word) in places {
+        let place = place.display().to_string();
+        let begin = Instant::now();
+        let ended = Hitstream::new(&["demo", "--duration", "1s"]).env("TMPDIR", &place).finish();
+        assert!(begin.elapsed() < Duration::from_secs(3), "{:?}: {ended}", begin.elapsed());
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(64), ""), "{ended}");
+        assert_eq!(ended.stderr.lines().count(), 1, "{ended}");
+        for word in [&place, word, "set TMPDIR to another place"] {
+            assert!(ended.stderr.contains(word), "no {word:?} in {ended}");
+        }
+    }
+    assert!(fs::read_dir(&locked).unwrap().next().is_none());
+}
+
+#[test]
+fn demo_lives_in_a_place_with_an_odd_name_that_is_relative() {
+    let scratch = Folder::new();
+    let name = "it's \"a\" $b %2F";
+    fs::create_dir(scratch.path(name)).unwrap();
+    let mut demo = Hitstream::new(&["demo"]);
+    let mut demo = demo.env("TMPDIR", name).current_dir(&scratch.path("")).start();
+    wait_until("the demo runs", PATIENCE, || {
+        assert!(demo.is_running(), "{}", demo.stderr());
+        demo.stderr().contains("still in Kafka")
+    });
+    let said = demo.stderr();
+    let psql = said.lines().find_map(|line| line.strip_prefix("look inside:")).unwrap();
+    let asked = Command::new("sh").args(["-c", &format!("{psql} -Atc 'SELECT 6 * 7'")]).output();
+    let asked = asked.unwrap();
+    assert_eq!(String::from_utf8_lossy(&asked.stdout), "42\n", "{psql}: {asked:?}");
+    demo.signal("INT");
+    let ended = demo.finish();
+    assert_eq!(ended.code, Some(0), "{ended}");
+    assert!(fs::read_dir(scratch.path(name)).unwrap().next().is_none());
 }

@@ -27,6 +27,8 @@ pub enum Outcome {
     Mistake,
     /// The answer is that a service is out of reach, or refuses.
     OutOfReach,
+    /// A signal came before there was anything to tell; with the exit code.
+    Interrupted(u8),
 }
 
 impl Outcome {
@@ -37,6 +39,7 @@ impl Outcome {
             Self::No => NO,
             Self::Mistake => USAGE,
             Self::OutOfReach => UNREACHABLE,
+            Self::Interrupted(code) => code,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -12,9 +13,17 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Lines of its log that are shown of a process that failed.
 const LAST_LINES: usize = 12;
 
-/// A process started through `setpriv`, which has the kernel end it when its parent dies.
+/// How long one that is dropped may take to end.
+const DEATH_LIMIT: Duration = Duration::from_secs(5);
+/// What to say where it is not there.
+pub(super) const NO_SETPRIV: &str =
+    "`setpriv` cannot be run; it belongs to util-linux and sees to it that nothing is left running";
+
+/// A process started through `setpriv`, which has the kernel end it when its parent dies. It ends when dropped.
 pub(super) struct Process {
     name: &'static str,
+    /// The signal that ends it at once, by its name.
+    death: &'static str,
     child: Child,
     log: PathBuf,
 }
@@ -24,7 +33,7 @@ impl Process {
     /// to its log in `folder`.
     pub(super) fn start(
         name: &'static str,
-        death: &str,
+        death: &'static str,
         folder: &Path,
         program: impl FnOnce(&mut Command),
     ) -> Result<Self> {
@@ -36,10 +45,20 @@ impl Process {
         let output = File::create(&log).with_context(|| format!("{}", log.display()))?;
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         // A group of its own: Ctrl-C is the demo's alone, which ends things in order.
-        let child = command.process_group(0).spawn().context(
-            "`setpriv` cannot be run; it belongs to util-linux and sees to it that nothing is left running",
-        )?;
-        Ok(Self { name, child, log })
+        let child = command.process_group(0).spawn().context(NO_SETPRIV)?;
+        Ok(Self { name, death, child, log })
+    }
+
+    /// Waits for its end, which must be a good one, and come before `stop` is raised.
+    pub(super) fn finish(mut self, stop: &AtomicBool) -> Result<()> {
+        while !stop.load(Ordering::Relaxed) {
+            match self.child.try_wait()? {
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => bail!("{} failed ({status}):\n{}", self.name, self.last_words()),
+                None => std::thread::sleep(LOOK),
+            }
+        }
+        bail!("{} was interrupted", self.name)
     }
 
     /// Fails when it has ended by itself, with the last it said.
@@ -52,9 +71,10 @@ impl Process {
         }
     }
 
-    /// Sends a signal by its name, and waits for its end, at most for `limit`; after that it is killed.
+    /// Sends a signal by its name to it and what it has started, and waits for its end, at most for `limit`; after that
+    /// it is killed.
     pub(super) fn stop(&mut self, signal: &str, limit: Duration) -> Result<Option<ExitStatus>> {
-        signal_to(self.child.id(), signal)?;
+        signal_to_group(self.child.id(), signal)?;
         let begin = Instant::now();
         while begin.elapsed() < limit {
             if let Some(status) = self.child.try_wait()? {
@@ -80,14 +100,13 @@ impl Drop for Process {
     fn drop(&mut self) {
         // Where it has ended already there is nothing to do.
         if let Ok(None) = self.child.try_wait() {
-            drop(self.child.kill());
-            drop(self.child.wait());
+            drop(self.stop(self.death, DEATH_LIMIT));
         }
     }
 }
 
-fn signal_to(process: u32, signal: &str) -> Result<()> {
-    let kill = format!("kill -s {signal} {process}");
+fn signal_to_group(process: u32, signal: &str) -> Result<()> {
+    let kill = format!("kill -s {signal} -- -{process}");
     let status = Command::new("sh").args(["-c", &kill]).stderr(Stdio::null()).status()?;
     if !status.success() {
         tracing::debug!(process, signal, "the process has ended already");

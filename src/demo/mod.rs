@@ -3,6 +3,7 @@
 //! Kafka is librdkafka's own mock cluster in this process. PostgreSQL, `hitstream generate` and `hitstream run` are
 //! processes of their own, the last two the same as anywhere else: only their environment says that it is a demo.
 
+mod account;
 mod child;
 mod folder;
 mod numbers;
@@ -64,13 +65,18 @@ pub struct DemoArgs {
 /// What the demo needs and does not find, and whatever ends by itself.
 pub fn demo(args: &DemoArgs) -> Result<Outcome, CliError> {
     let stop = Arc::new(AtomicBool::new(false));
-    stop::on_signal(&stop)?;
+    let signal = stop::on_signal(&stop)?;
     let begin = Instant::now();
     let folder = Folder::make().map_err(needs)?;
+    let started = Postgres::start(&folder, &stop);
+    // It fails then, for the signal's sake or, as Ctrl-C reaches small helpers too, for theirs.
+    if stop.load(Ordering::Relaxed) {
+        return Ok(signal.outcome());
+    }
+    let mut postgres = started.map_err(needs)?;
     let kafka = MockCluster::new(1).context("the embedded Kafka does not start");
     let kafka = kafka.map_err(CliError::Bug)?;
     kafka.create_topic(TOPIC, PARTITIONS, 1).map_err(|error| CliError::Bug(error.into()))?;
-    let mut postgres = Postgres::start(folder.path()).map_err(needs)?;
     let environment = environment(&kafka.bootstrap_servers(), &postgres.url());
     let layers = Layers { env: environment.clone(), ..Layers::default() };
     let config = layers.load()?.config;
@@ -113,6 +119,12 @@ pub fn demo(args: &DemoArgs) -> Result<Outcome, CliError> {
         while !is_over(first) && shown.elapsed() < SHOW_EVERY {
             std::thread::sleep(LOOK);
         }
+    }
+
+    // Only a signal ends it before the first commit.
+    if first.is_none() {
+        screen.finish();
+        return Ok(signal.outcome());
     }
 
     traffic.stop("TERM", STOP_LIMIT).map_err(CliError::Bug)?;

@@ -1,20 +1,24 @@
 //! A PostgreSQL of the demo's own, from the system's binaries: reached through a socket in the demo's folder alone.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use tokio_postgres::{Client, NoTls};
 
+use super::account::{self, as_server};
 use super::child::Process;
-use super::folder::is_root;
+use super::folder::Folder;
 
 /// The oldest release with what hitstream needs.
 const OLDEST: u32 = 15;
 /// Where Debian and Ubuntu keep the servers, a folder for each release.
 const DEBIAN: &str = "/usr/lib/postgresql";
-/// The superuser of the cluster, and the account that root runs the server as.
+/// The superuser of the cluster.
 const ROLE: &str = "postgres";
 const DATABASE: &str = "hitstream";
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -28,41 +32,40 @@ pub(super) struct Postgres {
 }
 
 impl Postgres {
-    /// Makes a cluster in `folder` and starts its server; returns when it has its database.
-    pub(super) fn start(folder: &Path) -> Result<Self> {
+    /// Makes a cluster in `folder` and starts its server; returns when it has its database. Fails at once when `stop` is
+    /// raised before.
+    pub(super) fn start(folder: &Folder, stop: &AtomicBool) -> Result<Self> {
         let binaries = binaries()?;
-        let (home, logs) = (folder.join("postgres"), folder);
-        std::fs::create_dir(&home)?;
-        if is_root() {
-            // The server refuses to run as root; its account must reach its own part of the folder.
-            run(Command::new("chown").args([ROLE, &text(&home)]))?;
-            run(Command::new("chmod").args(["711", &text(folder)]))?;
-        }
-        let (data, socket) = (home.join("data"), home.join("socket"));
-        let mut initdb = Command::new("setpriv");
-        as_server(&mut initdb).arg(binaries.join("initdb")).arg("-D").arg(&data);
-        initdb.args(["-U", ROLE, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]);
-        run(initdb.current_dir("/"))?;
-        run(as_server(&mut Command::new("setpriv")).args(["mkdir", "-m", "700", &text(&socket)]))?;
+        account::prepare(folder, &binaries)?;
+        let (data, socket) = (folder.server().join("data"), folder.sockets());
+        Process::start("initdb", "KILL", folder.path(), |initdb| {
+            as_server(initdb).arg(binaries.join("initdb")).arg("-D").arg(&data);
+            initdb.args(["-U", ROLE, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]);
+            initdb.current_dir("/");
+        })?
+        .finish(stop)?;
+        run(as_server(&mut Command::new("setpriv")).args(["mkdir", "-m", "700"]).arg(&socket))?;
         // QUIT has it end its sessions and itself at once.
-        let process = Process::start("postgres", "QUIT", logs, |server| {
+        let process = Process::start("postgres", "QUIT", folder.path(), |server| {
             as_server(server).arg(binaries.join("postgres")).arg("-D").arg(&data);
-            server.arg("-k").arg(&socket).args(["-c", "listen_addresses="]).current_dir("/");
+            server.arg("-k").arg(listed(&socket)).args(["-c", "listen_addresses="]);
+            server.current_dir("/");
         })?;
         let mut postgres = Self { process, socket };
-        postgres.create_database()?;
+        postgres.create_database(stop)?;
         Ok(postgres)
     }
 
     /// How hitstream connects.
     pub(super) fn url(&self) -> String {
-        let socket = text(&self.socket).replace('%', "%25").replace('/', "%2F");
+        let bytes = self.socket.as_os_str().as_bytes();
+        let socket: String = bytes.iter().map(|byte| format!("%{byte:02X}")).collect();
         format!("postgres://{ROLE}@{socket}/{DATABASE}")
     }
 
-    /// How a person looks inside.
+    /// How a person looks inside, from a shell.
     pub(super) fn psql(&self) -> String {
-        format!("psql -h {} -U {ROLE} {DATABASE}", self.socket.display())
+        format!("psql -h {} -U {ROLE} {DATABASE}", in_shell(&self.socket.display().to_string()))
     }
 
     /// Fails when the server has ended.
@@ -75,10 +78,10 @@ impl Postgres {
         self.process.stop("INT", STOP_LIMIT).map(drop)
     }
 
-    fn create_database(&mut self) -> Result<()> {
+    fn create_database(&mut self, stop: &AtomicBool) -> Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let begin = Instant::now();
-        loop {
+        while !stop.load(Ordering::Relaxed) {
             let creating = async {
                 let client = connect(&self.socket).await?;
                 client.batch_execute(&format!("CREATE DATABASE {DATABASE}")).await
@@ -93,6 +96,7 @@ impl Postgres {
             }
             std::thread::sleep(LOOK);
         }
+        bail!("the start of postgres was interrupted")
     }
 }
 
@@ -109,7 +113,8 @@ fn binaries() -> Result<PathBuf> {
     let named = std::env::var_os("HITSTREAM_PG_BIN").filter(|name| !name.is_empty());
     if let Some(folder) = named.map(PathBuf::from) {
         if holds_server(&folder) {
-            return Ok(folder);
+            // The programs are started elsewhere.
+            return Ok(std::path::absolute(folder)?);
         }
         bail!(
             "HITSTREAM_PG_BIN is {}, where there are no initdb and postgres; set it to the folder that holds them, or leave \
@@ -134,19 +139,12 @@ fn binaries() -> Result<PathBuf> {
 
 fn on_path() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).find(|folder| holds_server(folder))
+    let folder = std::env::split_paths(&path).find(|folder| holds_server(folder))?;
+    std::path::absolute(folder).ok()
 }
 
 fn holds_server(folder: &Path) -> bool {
     folder.join("initdb").exists() && folder.join("postgres").exists()
-}
-
-/// Continues a `setpriv` command line with the account of the server, where it must not be our own.
-fn as_server(setpriv: &mut Command) -> &mut Command {
-    if is_root() {
-        setpriv.args(["--reuid", ROLE, "--regid", ROLE, "--init-groups"]);
-    }
-    setpriv.arg("--")
 }
 
 fn run(command: &mut Command) -> Result<()> {
@@ -157,6 +155,41 @@ fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-fn text(path: &Path) -> String {
-    path.display().to_string()
+/// A list of this one folder, as the server's setting has it.
+fn listed(folder: &Path) -> OsString {
+    let mut list = b"\"".to_vec();
+    for byte in folder.as_os_str().as_bytes() {
+        list.extend(if *byte == b'"' { &b"\"\""[..] } else { std::slice::from_ref(byte) });
+    }
+    list.push(b'"');
+    OsString::from_vec(list)
+}
+
+/// A word as a shell takes it, in quotes where it needs them.
+fn in_shell(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
+    if word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn odd_paths_are_quoted_for_a_shell() {
+        assert_eq!(in_shell("/tmp/hitstream-demo-1/socket"), "/tmp/hitstream-demo-1/socket");
+        for word in ["/a b", "/it's", "/$HOME", "/a\"b\\c", "/*", "/a;b", "~"] {
+            let echo = format!("printf %s {}", in_shell(word));
+            let echoed = Command::new("sh").args(["-c", &echo]).output().unwrap();
+            assert_eq!(String::from_utf8_lossy(&echoed.stdout), word);
+        }
+    }
+
+    #[test]
+    fn list_of_folders_has_its_quotes_doubled() {
+        assert_eq!(listed(Path::new("/a \"b\"")), r#""/a ""b""""#);
+    }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -49,6 +49,12 @@ impl Hitstream {
 
     pub(crate) fn env(&mut self, name: &str, value: &str) -> &mut Self {
         self.command.env(name, value);
+        self
+    }
+
+    /// Starts it in another folder.
+    pub(crate) fn current_dir(&mut self, folder: &Path) -> &mut Self {
+        self.command.current_dir(folder);
         self
     }
 
