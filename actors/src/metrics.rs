@@ -16,13 +16,41 @@ pub struct Metrics {
     pub late_revocations: IntCounter,
     /// Claims committed that a partition is idle.
     pub idle_claims: IntCounter,
+    /// Files that were to become the geolocation database, by [`DatabaseLoad`].
+    geo_database_loads: IntCounterVec,
+}
+
+/// What became of a file that was to be the geolocation database: the label `outcome`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DatabaseLoad {
+    /// It is in use.
+    Loaded,
+    /// It is no whole database of locations.
+    Broken,
+    /// It was being written while it was read.
+    Changing,
+    /// It is not there or cannot be read.
+    Unreadable,
+}
+
+impl DatabaseLoad {
+    const ALL: [Self; 4] = [Self::Loaded, Self::Broken, Self::Changing, Self::Unreadable];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Loaded => "loaded",
+            Self::Broken => "broken",
+            Self::Changing => "changing",
+            Self::Unreadable => "unreadable",
+        }
+    }
 }
 
 impl Metrics {
     /// All counters at zero, in a registry of their own.
     pub fn new() -> Self {
         let registry = Registry::new();
-        Self {
+        let metrics = Self {
             generations: counter(
                 &registry,
                 "hitstream_generations_total",
@@ -49,8 +77,24 @@ impl Metrics {
                 "hitstream_idle_claims_total",
                 "Claims committed that a partition is idle.",
             ),
+            geo_database_loads: counters(
+                &registry,
+                "hitstream_geo_database_loads_total",
+                "Files that were to become the geolocation database, by what became of them.",
+                "outcome",
+            ),
             registry,
+        };
+        // So that a first refusal is a rise and not the beginning of a series.
+        for outcome in DatabaseLoad::ALL {
+            metrics.database_loads(outcome);
         }
+        metrics
+    }
+
+    /// The count of files that were to become the geolocation database and came to this.
+    pub fn database_loads(&self, outcome: DatabaseLoad) -> IntCounter {
+        self.geo_database_loads.with_label_values(&[outcome.label()])
     }
 
     /// Where all of them are registered.

@@ -1,6 +1,8 @@
 //! `Enricher`: one of a pool that completes events by where their visitors are. For now it passes them through with
 //! empty geographic columns; its place in the epoch is what it will stay.
 
+pub mod database;
+
 use std::collections::BTreeMap;
 
 use actix::{Actor, Context, Handler};
