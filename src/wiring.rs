@@ -1,16 +1,21 @@
 //! What the settings mean to the actor system.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use hitstream_actors::enricher::database::{DatabaseError, DatabaseHandle};
+use hitstream_actors::enricher::{Provider, Providers};
+use hitstream_actors::metrics::Metrics;
 use hitstream_actors::settings::{
-    FlushLimits, KafkaSettings, OnDataLoss, PoolSizes, Settings, StartAt,
+    EnrichSettings, FlushLimits, KafkaSettings, OnDataLoss, PoolSizes, Settings, StartAt,
 };
 use hitstream_actors::writer::postgres::{PipelineSettings, PostgresSettings};
+use hitstream_domain::rollup::{ROLLUPS, Rollup, WEB_TRAFFIC_BY_CITY, WEB_TRAFFIC_BY_COUNTRY};
 use hitstream_domain::watermark::TimeRules;
 use hitstream_domain::window::WindowSpec;
 
 use crate::cli::CliError;
-use crate::config::{self, Config};
+use crate::config::{self, Config, GeoProvider};
 
 /// Settings of the pipeline; with `until_end` services may be out of reach for `patience` only.
 pub(crate) fn settings(
@@ -30,6 +35,11 @@ pub(crate) fn settings(
             max_bytes: bytes,
         },
         store_events: config.events.store,
+        enrich: EnrichSettings {
+            deadline: config.enrich.deadline,
+            cached_addresses: config.enrich.cached_addresses.get(),
+            rollups: rollups(config),
+        },
         pools: PoolSizes {
             threads: config.actors.threads.get().get(),
             window_shards: config.actors.window_shards.get().get(),
@@ -40,6 +50,40 @@ pub(crate) fn settings(
         until_end,
         patience,
     })
+}
+
+/// The places in `ROLLUPS` of those that are summed by place.
+fn rollups(config: &Config) -> Vec<usize> {
+    let is_on = |rollup: &Rollup| match *rollup {
+        WEB_TRAFFIC_BY_COUNTRY => config.rollups.by_country,
+        WEB_TRAFFIC_BY_CITY => config.rollups.by_city,
+        _ => false,
+    };
+    ROLLUPS.iter().enumerate().filter(|(_, rollup)| is_on(rollup)).map(|(at, _)| at).collect()
+}
+
+/// Who knows where visitors are.
+///
+/// # Errors
+/// A database that cannot be used.
+pub(crate) fn providers(config: &Config, metrics: &Metrics) -> Result<Providers, CliError> {
+    let enrich = &config.enrich;
+    let unusable = |error: DatabaseError| CliError::Usage(error.to_string());
+    let mut chain = Vec::new();
+    for provider in &enrich.providers {
+        chain.push(match provider {
+            GeoProvider::Database => {
+                let database = if enrich.database.as_os_str().is_empty() {
+                    DatabaseHandle::embedded(metrics.clone())
+                } else {
+                    DatabaseHandle::open(&enrich.database, metrics.clone())
+                };
+                Provider::Database(Arc::new(database.map_err(unusable)?))
+            }
+            GeoProvider::Ip2Location => continue,
+        });
+    }
+    Ok(Providers::new(chain))
 }
 
 /// How to reach the topic.

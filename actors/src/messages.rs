@@ -1,12 +1,15 @@
 //! What actors tell each other, in the order in which data flow.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use actix::Message;
+use hitstream_domain::geo::{GeoStatus, Location};
 use hitstream_domain::idle::IdleClaim;
 use hitstream_domain::progress::{Ledger, Offset, OffsetRange, PartitionId};
 use hitstream_domain::rollup::Delta;
 use hitstream_domain::time::EventTime;
+use hitstream_domain::watermark::Placement;
 
 use crate::intake::Credit;
 use crate::packed::{FrozenRows, PackedRows};
@@ -78,8 +81,22 @@ pub struct StopReached;
 pub struct EventBatch {
     /// The epoch they belong to: consumers pass a cut one after another.
     pub epoch: u64,
-    /// The fields before the geographic ones, packed ([`crate::enricher::EVENT_FIELDS`]).
+    /// Packed as the enricher's [`crate::enricher::RowLayout`] has it.
     pub events: PackedRows,
+    /// The windows of each, where enrichers sum rollups; else empty.
+    pub placements: Vec<Placement>,
+}
+
+/// A remote provider has answered. `Enricher` → itself.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Located {
+    /// The address.
+    pub ip: IpAddr,
+    /// The provider's place in the chain.
+    pub place: usize,
+    /// What it said.
+    pub said: Result<Location, GeoStatus>,
 }
 
 /// One consumer's mark: all its events of the epoch were sent before it. `PartitionConsumer` → every `Enricher`.

@@ -157,6 +157,19 @@ impl PackedRows {
         }
     }
 
+    /// Adds a `double precision` or NULL.
+    pub fn double(&mut self, value: Option<f64>) -> &mut Self {
+        match value {
+            Some(number) => self.raw(&number.to_be_bytes()),
+            None => self.null(),
+        }
+    }
+
+    /// Fields alone, to be added to rows elsewhere.
+    pub fn into_fields(self) -> Box<[u8]> {
+        self.bytes.into()
+    }
+
     /// Ends a row.
     pub fn end(&mut self, partition: PartitionId, offset: Offset, day: Day) {
         self.rows.push(RowOrigin { partition, offset, day, end: self.bytes.len() });

@@ -17,6 +17,8 @@ pub struct Settings {
     pub flush: FlushLimits,
     /// `events.store`: whether each hit becomes a row of `processed_events`.
     pub store_events: bool,
+    /// What enrichers do.
+    pub enrich: EnrichSettings,
     /// Sizes of the pools.
     pub pools: PoolSizes,
     /// `actors.stall_timeout`: how long an actor may give no sign of life.
@@ -27,6 +29,25 @@ pub struct Settings {
     pub until_end: bool,
     /// How long Kafka or PostgreSQL may stay out of reach; `None` is for ever.
     pub patience: Option<Duration>,
+}
+
+impl Settings {
+    /// How many enrichers are needed: none where hits are neither stored nor summed by place.
+    pub fn enrichers(&self) -> usize {
+        let is_needed = self.store_events || !self.enrich.rollups.is_empty();
+        if is_needed { self.pools.enrichers } else { 0 }
+    }
+}
+
+/// What enrichers do.
+#[derive(Clone, Debug)]
+pub struct EnrichSettings {
+    /// `enrich.deadline`: how long an epoch waits for remote answers.
+    pub deadline: Duration,
+    /// `enrich.cached_addresses`: of all enrichers together.
+    pub cached_addresses: usize,
+    /// The rollups that enrichers sum, by their places in `ROLLUPS`.
+    pub rollups: Vec<usize>,
 }
 
 /// `session.timeout.ms`, unless it is set.

@@ -103,6 +103,7 @@ impl Binary {
             .env("KAFKA_GROUP", schema)
             .env("HITSTREAM_POSTGRES__SCHEMA", schema)
             .env("HITSTREAM_EVENTS__STORE", stores_events.to_string())
+            .env("HITSTREAM_ROLLUPS__BY_COUNTRY", stores_events.to_string())
             .stdout(Stdio::piped())
             .stderr(File::create(&log)?)
             .spawn()?;

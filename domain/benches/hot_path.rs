@@ -86,7 +86,7 @@ fn record_to_sum(c: &mut Criterion) {
                         let event = decoder.decode(Some(value)).unwrap();
                         rules.check_skew(event.event_time, Some(event.event_time), now).unwrap();
                         let placement = watermark.place(event.event_time, &rules.window);
-                        black_box(sums.add(event.host, event.referrer, placement));
+                        black_box(sums.add(event.host, [event.referrer], placement));
                     }
                 });
             });

@@ -122,7 +122,7 @@ fn summing_a_million_hits_allocates(size: u64, slide: u64, delay: u64, shards: u
             let event = decoder.decode(Some(hit)).unwrap();
             rules.check_skew(event.event_time, Some(event.event_time), now).unwrap();
             let placement = watermark.place(event.event_time, &rules.window);
-            let pairs = sums.add(event.host, event.referrer, placement);
+            let pairs = sums.add(event.host, [event.referrer], placement);
             on_time += pairs.on_time;
             late += pairs.late;
         }

@@ -2,7 +2,7 @@
 
 use hitstream_actors::writer::postgres::ROW_MISSING;
 use hitstream_domain::progress::{Ledger, Offset, PartitionId};
-use hitstream_domain::rollup::ROLLUPS;
+use hitstream_domain::rollup::{ROLLUPS, Rollup, WEB_TRAFFIC};
 use hitstream_domain::time::EventTime;
 use tokio_postgres::{Client, Error, IsolationLevel, Row, Transaction};
 
@@ -44,7 +44,7 @@ pub(super) struct Stored {
 }
 
 /// The tables of one rollup.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct RollupFacts {
     pub(super) name: &'static str,
     /// Sums of `num_hits`.
@@ -55,6 +55,18 @@ pub(super) struct RollupFacts {
     pub(super) keys_twice: i64,
     /// Final rows of windows that the frontier has not passed.
     pub(super) final_too_early: i64,
+    /// What was summed into it by its own ledger; `None` for the first rollup, which is the partitions' ledger.
+    pub(super) booked: Option<RollupLedger>,
+    /// Windows whose sums are other than those of the first rollup.
+    pub(super) windows_apart: i64,
+}
+
+/// (record, window) pairs by a rollup's own ledger.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct RollupLedger {
+    pub(super) counted: i64,
+    pub(super) late: i64,
+    pub(super) refused: i64,
 }
 
 const PROGRESS: &str = "SELECT incarnation, partition, topic_id, start_offset, next_offset, records, accepted, rejected, \
@@ -96,8 +108,7 @@ async fn read_snapshot(client: &mut Client) -> Result<Option<Facts>, Error> {
         }
     }
     for rollup in ROLLUPS {
-        let columns: Vec<&str> = rollup.dimensions.iter().map(|d| d.column()).collect();
-        facts.rollups.push(read_rollup(&snapshot, rollup.name, &columns.join(", ")).await?);
+        facts.rollups.push(read_rollup(&snapshot, rollup).await?);
     }
     Ok(Some(facts))
 }
@@ -165,11 +176,13 @@ async fn stored(
     Ok(rows.iter().map(count).collect())
 }
 
-async fn read_rollup(
-    snapshot: &Transaction<'_>,
-    name: &'static str,
-    columns: &str,
-) -> Result<RollupFacts, Error> {
+const ROLLUP_LEDGER: &str = "SELECT coalesce(sum(counted), 0)::bigint, coalesce(sum(late), 0)::bigint, \
+     coalesce(sum(refused), 0)::bigint FROM rollup_ledger WHERE rollup = $1";
+
+async fn read_rollup(snapshot: &Transaction<'_>, rollup: &Rollup) -> Result<RollupFacts, Error> {
+    let name = rollup.name;
+    let columns: Vec<&str> = rollup.dimensions.iter().map(|d| d.column()).collect();
+    let columns = columns.join(", ");
     let sum =
         |table: &str| format!("SELECT coalesce(sum(num_hits), 0)::bigint FROM {table}_{name}");
     let twice = |rows: &str| {
@@ -183,13 +196,25 @@ async fn read_rollup(
     let live = twice(&format!("{} UNION ALL {}", keys("aggregated"), keys("open")));
     let late = twice(&keys("late"));
     let early = format!("SELECT count(*) FROM aggregated_{name}, frontier WHERE window_end > f");
+    let apart = format!(
+        "SELECT count(*) FROM ({}) a FULL JOIN ({}) b USING (kind, window_start, window_end) \
+         WHERE a.hits IS DISTINCT FROM b.hits",
+        windows(WEB_TRAFFIC.name),
+        windows(name)
+    );
     let query = format!(
-        "SELECT ({}), ({}), ({}), ({live}) + ({late}), ({early})",
+        "SELECT ({}), ({}), ({}), ({live}) + ({late}), ({early}), ({apart})",
         sum("aggregated"),
         sum("open"),
         sum("late")
     );
     let row = snapshot.query_one(&query, &[]).await?;
+    let booked = if *rollup == WEB_TRAFFIC {
+        None
+    } else {
+        let row = snapshot.query_one(ROLLUP_LEDGER, &[&name]).await?;
+        Some(RollupLedger { counted: row.get(0), late: row.get(1), refused: row.get(2) })
+    };
     Ok(RollupFacts {
         name,
         final_hits: row.get(0),
@@ -197,5 +222,21 @@ async fn read_rollup(
         late_hits: row.get(2),
         keys_twice: row.get(3),
         final_too_early: row.get(4),
+        booked,
+        windows_apart: row.get(5),
     })
+}
+
+/// The hits of each window, open and final ones apart from late ones.
+fn windows(name: &str) -> String {
+    let of = |kind: &str, table: &str| {
+        format!("SELECT '{kind}' AS kind, window_start, window_end, num_hits FROM {table}_{name}")
+    };
+    format!(
+        "SELECT kind, window_start, window_end, sum(num_hits) AS hits FROM ({} UNION ALL {} UNION ALL {}) rows \
+         GROUP BY 1, 2, 3",
+        of("live", "aggregated"),
+        of("live", "open"),
+        of("late", "late")
+    )
 }

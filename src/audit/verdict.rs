@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hitstream_actors::source::{TopicDescription, is_topic_id};
 use hitstream_domain::progress::Ledger;
 
-use super::tables::{Facts, PartitionFacts, RollupFacts, Stored};
+use super::tables::{Facts, PartitionFacts, RollupFacts, RollupLedger, Stored};
 
 /// What is wrong, in words and in sums.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -108,9 +108,15 @@ impl Verdict {
     fn rollup(&mut self, rollup: &RollupFacts, ledger: &Ledger) {
         let name = rollup.name;
         let live = rollup.final_hits + rollup.open_hits;
-        self.compare(&format!("{name}: hits in final and open windows"), ledger.counted, live);
-        let late = ledger.late + ledger.diverted;
+        let (counted, late) = match rollup.booked {
+            None => (ledger.counted, ledger.late + ledger.diverted),
+            Some(booked) => (booked.counted, booked.late),
+        };
+        self.compare(&format!("{name}: hits in final and open windows"), counted, live);
         self.compare(&format!("{name}: late hits"), late, rollup.late_hits);
+        if let Some(booked) = &rollup.booked {
+            self.beside_web_traffic(rollup, booked, ledger);
+        }
         if rollup.keys_twice > 0 {
             self.problems.push(format!("{name}: {} keys have several rows", rollup.keys_twice));
         }
@@ -118,6 +124,33 @@ impl Verdict {
             self.problems.push(format!(
                 "{name}: {} final rows belong to windows that the frontier has not passed",
                 rollup.final_too_early
+            ));
+        }
+    }
+
+    /// A rollup that was switched on all the time holds what the first one does, window by window.
+    fn beside_web_traffic(&mut self, rollup: &RollupFacts, booked: &RollupLedger, ledger: &Ledger) {
+        let (name, all) = (rollup.name, ledger.pairs());
+        let summed = booked.counted + booked.late + booked.refused;
+        if summed > all {
+            self.doubled += summed - all;
+            self.problems
+                .push(format!("{name}: {summed} hits by its ledger, of {all} that there are"));
+        } else if summed == 0 {
+            // It is switched off.
+        } else if summed < all {
+            self.notes.push(format!(
+                "{name}: {summed} of {all} hits: it was not switched on all the time"
+            ));
+        } else if booked.refused > 0 {
+            let refused = booked.refused;
+            self.notes.push(format!(
+                "{name}: {refused} hits are left out, for PostgreSQL refused their rows"
+            ));
+        } else if rollup.windows_apart > 0 {
+            self.problems.push(format!(
+                "{name}: {} windows hold other sums than those of web_traffic",
+                rollup.windows_apart
             ));
         }
     }
@@ -228,12 +261,16 @@ mod tests {
             late_hits: 1,
             keys_twice: 0,
             final_too_early: 0,
+            booked: None,
+            windows_apart: 0,
         };
+        let booked = Some(RollupLedger { counted: 7, late: 1, refused: 0 });
+        let by_country = RollupFacts { name: "by_country", booked, ..rollup.clone() };
         let facts = Facts {
             frontier: None,
             window: Some((300, 300)),
             partitions: vec![partition],
-            rollups: vec![rollup],
+            rollups: vec![rollup, by_country],
         };
         let range = PartitionRange { partition: PartitionId(0), low: Offset(0), high: Offset(20) };
         let topic = TopicDescription {
@@ -288,6 +325,33 @@ mod tests {
         assert_eq!(broken(|_, _, range| range.low = Offset(18)), (3, 0, 1));
         assert_eq!(broken(|_, _, range| range.high = Offset(14)), (0, 0, 1));
         assert_eq!(broken(|facts, _, _| facts.topic_id = "b".into()), (0, 0, 1));
+    }
+
+    #[test]
+    fn rollup_by_place_is_judged_by_its_own_ledger_and_against_web_traffic() {
+        let judged = |f: &dyn Fn(&mut RollupFacts, &mut RollupLedger)| {
+            let (mut facts, topic) = sound();
+            let rollup = &mut facts.rollups[1];
+            let mut booked = rollup.booked.unwrap();
+            f(rollup, &mut booked);
+            rollup.booked = Some(booked);
+            let verdict = judge(&facts, &topic);
+            (verdict.lost, verdict.doubled, verdict.problems.len(), verdict.notes.len())
+        };
+        assert_eq!(judged(&|_, _| ()), (0, 0, 0, 0));
+        assert_eq!(judged(&|rollup, _| rollup.open_hits -= 2), (2, 0, 1, 0));
+        assert_eq!(judged(&|rollup, _| rollup.windows_apart = 1), (0, 0, 1, 0));
+        // Switched on after two hits.
+        let later = |rollup: &mut RollupFacts, booked: &mut RollupLedger| {
+            (rollup.open_hits, rollup.windows_apart, booked.counted) = (1, 1, 5);
+        };
+        assert_eq!(judged(&later), (0, 0, 0, 1));
+        let refused = |rollup: &mut RollupFacts, booked: &mut RollupLedger| {
+            (rollup.open_hits, rollup.windows_apart) = (1, 1);
+            (booked.counted, booked.refused) = (5, 2);
+        };
+        assert_eq!(judged(&refused), (0, 0, 0, 1));
+        assert_eq!(judged(&|_, booked| booked.refused = 1), (0, 1, 1, 0));
     }
 
     #[test]

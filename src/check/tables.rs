@@ -15,15 +15,24 @@ const VERSIONS: &str = "hitstream_migrations";
 /// What a pipeline reads and writes.
 pub(super) const TABLES: &[&str] = &[
     "aggregated_web_traffic",
+    "aggregated_web_traffic_by_city",
+    "aggregated_web_traffic_by_country",
     "frontier",
     "late_web_traffic",
+    "late_web_traffic_by_city",
+    "late_web_traffic_by_country",
     "live_web_traffic",
+    "live_web_traffic_by_city",
+    "live_web_traffic_by_country",
     "open_web_traffic",
+    "open_web_traffic_by_city",
+    "open_web_traffic_by_country",
     "partition_progress",
     "pipeline",
     "processed_events",
     "processed_events_overflow",
     "rejected_events",
+    "rollup_ledger",
 ];
 
 /// What the schema holds.

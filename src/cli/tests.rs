@@ -243,7 +243,7 @@ fn names_of_the_former_job_work_as_they_are() {
     assert_eq!(config.postgres.target(), "db:5432/hits");
     assert_eq!(config.postgres.client().get_user(), Some("u"));
     assert_eq!(config.postgres.client().get_password(), Some(&b"hunter2"[..]));
-    assert_eq!(config.enrich.api_key.reveal(), "hunter2");
+    assert_eq!(config.enrich.ip2location.key.reveal(), "hunter2");
     let printed = format!("{config:?}{}", serde_json::to_string(&config).unwrap());
     assert!(!printed.contains("hunter2"), "{printed}");
 }

@@ -20,7 +20,7 @@ const FORMER_NAMES: &[(&str, &str)] = &[
     ("POSTGRES_USER", "postgres.user"),
     ("POSTGRES_PASSWORD", "postgres.password"),
     ("POSTGRES_DB", "postgres.database"),
-    ("IP_CODING_KEY", "enrich.api_key"),
+    ("IP_CODING_KEY", "enrich.ip2location.key"),
 ];
 
 const PREFIX: &str = "HITSTREAM_";
@@ -59,7 +59,7 @@ impl Loaded {
             let section = if key.starts_with(PROPERTIES) {
                 PROPERTIES
             } else {
-                key.split('.').next().unwrap_or(key)
+                key.rsplit_once('.').map_or(key.as_str(), |(section, _)| section)
             };
             (section.to_owned(), key.to_string())
         };
@@ -172,9 +172,16 @@ impl Leaf {
         match &self.value.kind {
             ValueKind::String(s) if s.is_empty() => "\"\"".into(),
             _ if property.is_some_and(kafka::is_secret) => format!("{MASK:?}"),
-            _ if matches!(key, "postgres.password" | "enrich.api_key") => format!("{MASK:?}"),
+            _ if matches!(key, "postgres.password" | "enrich.ip2location.key") => {
+                format!("{MASK:?}")
+            }
             _ if key == "postgres.url" => format!("{:?}", masked_url(&text)),
             ValueKind::String(s) => format!("{s:?}"),
+            ValueKind::Array(words) => {
+                let words: Vec<String> =
+                    words.iter().map(|word| format!("{:?}", word.to_string())).collect();
+                format!("[{}]", words.join(", "))
+            }
             _ => text,
         }
     }
@@ -202,20 +209,13 @@ impl Tree {
 
     /// Rebuilds the tables that the settings are read from.
     fn nested(&self) -> Value {
-        let mut root = Map::<String, Map<String, Value>>::new();
-        let mut properties = Map::<String, Value>::new();
+        let mut root = Map::<String, Value>::new();
+        // Without any property it is a table all the same.
+        let properties = PROPERTIES.trim_end_matches('.');
+        insert(&mut root, properties, Map::<String, Value>::new().into());
         for (key, leaf) in &self.0 {
-            if let Some(property) = key.strip_prefix(PROPERTIES) {
-                properties.insert(property.to_owned(), leaf.value.clone());
-            } else if let Some((section, name)) = key.split_once('.') {
-                root.entry(section.to_owned())
-                    .or_default()
-                    .insert(name.to_owned(), leaf.value.clone());
-            }
+            insert(&mut root, key, leaf.value.clone());
         }
-        root.entry("kafka".to_owned())
-            .or_default()
-            .insert("properties".to_owned(), properties.into());
         Value::from(root)
     }
 
@@ -227,6 +227,23 @@ impl Tree {
                 Problem { key: key.to_owned(), ..Problem::of(DEFAULT_ORIGIN.to_owned(), reason) }
             }
         }
+    }
+}
+
+/// Puts a value where its dotted key says; a property of librdkafka keeps its own dots.
+fn insert(table: &mut Map<String, Value>, key: &str, value: Value) {
+    let is_property = key.starts_with(PROPERTIES);
+    let mut parts = key.splitn(if is_property { 3 } else { usize::MAX }, '.').peekable();
+    let mut table = table;
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            table.insert(part.to_owned(), value);
+            return;
+        }
+        let inner =
+            table.entry(part.to_owned()).or_insert_with(|| Map::<String, Value>::new().into());
+        let ValueKind::Table(inner) = &mut inner.kind else { return };
+        table = inner;
     }
 }
 
@@ -354,8 +371,8 @@ fn problem_of(key: &str, value: &Value, defaults: &Layer) -> Option<Problem> {
     }
     let from_variable = origin.starts_with("variable ");
     let spell = |key: &str| if from_variable { variable_of_key(key) } else { key.to_owned() };
-    let mut sections = defaults.0.keys().filter_map(|known| known.split_once('.'));
-    let reason = if sections.any(|(section, _)| section == key) {
+    let is_in = |known: &String| known.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'));
+    let reason = if defaults.0.keys().any(is_in) {
         format!("is a section; write [{key}] and its keys below")
     } else {
         match nearest_key(key, defaults) {
@@ -376,6 +393,8 @@ fn check_kind(kind: &ValueKind, default: Option<&ValueKind>) -> Result<(), &'sta
         (Some(K::Boolean(_)), _) => Err("true or false"),
         (Some(K::I64(_)) | None, K::I64(_)) | (None, K::Boolean(_) | K::Float(_)) => Ok(()),
         (Some(K::I64(_)), _) => Err("a whole number"),
+        (Some(K::Array(_)), K::Array(_)) => Ok(()),
+        (Some(K::Array(_)), _) => Err("a list of texts in quotes"),
         // A size may be a bare number of bytes; a duration without a unit gets its own word later.
         (Some(_), K::I64(_)) => Ok(()),
         _ => Err("a text in quotes"),

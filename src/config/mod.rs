@@ -17,8 +17,9 @@ pub use layers::{Layers, Loaded};
 pub use postgres::PostgresConfig;
 pub use secret::{MASK, Secret};
 pub use sections::{
-    ActorsConfig, Config, EnrichConfig, EventsConfig, FlushConfig, InputConfig, LogConfig,
-    LogFormat, OnDataLoss, ShutdownConfig, Start, WatermarkConfig, WindowConfig,
+    ActorsConfig, BudgetPeriod, Config, EnrichConfig, EventsConfig, FlushConfig, GeoProvider,
+    InputConfig, Ip2LocationConfig, LogConfig, LogFormat, OnDataLoss, RollupsConfig,
+    ShutdownConfig, Start, WatermarkConfig, WindowConfig,
 };
 pub(crate) use values::duration::parse as parse_duration;
 pub use values::{ByteSize, Parallelism};

@@ -1,6 +1,7 @@
 //! The settings by section. `config/hitstream.toml` has the defaults and says what each one does.
 
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::kafka::KafkaConfig;
 use super::postgres::PostgresConfig;
 use super::secret::Secret;
-use super::values::{ByteSize, Parallelism, duration, one_of};
+use super::values::{ByteSize, Parallelism, duration, list_of, one_of};
 
 /// All settings of one instance, complete and checked.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -30,6 +31,8 @@ pub struct Config {
     pub events: EventsConfig,
     /// Geolocation.
     pub enrich: EnrichConfig,
+    /// Sums beside those by host and referrer.
+    pub rollups: RollupsConfig,
     /// How the work is spread over cores.
     pub actors: ActorsConfig,
     /// How an instance ends.
@@ -102,11 +105,58 @@ pub struct EventsConfig {
 pub struct EnrichConfig {
     /// Enrichers at work.
     pub workers: Parallelism,
+    /// Who is asked where visitors are, in this order.
+    #[serde(deserialize_with = "list_of")]
+    pub providers: Vec<GeoProvider>,
+    /// File of the local database; empty is the built-in one.
+    pub database: PathBuf,
+    /// Addresses whose location is kept in memory.
+    pub cached_addresses: NonZeroUsize,
     /// Longest wait of an epoch for enrichment.
     #[serde(with = "duration")]
     pub deadline: Duration,
-    /// Key for IP2Location.io; empty is none.
-    pub api_key: Secret,
+    /// IP2Location.io.
+    pub ip2location: Ip2LocationConfig,
+}
+
+/// `[enrich.ip2location]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ip2LocationConfig {
+    /// Key; empty is none.
+    pub key: Secret,
+    /// Where it is asked.
+    pub base_url: String,
+    /// Longest time of one request.
+    #[serde(with = "duration")]
+    pub timeout: Duration,
+    /// Requests at a time.
+    pub concurrency: NonZeroUsize,
+    /// Requests in a second.
+    pub per_second: NonZeroU32,
+    /// Requests in a period, of all instances together.
+    pub budget: u32,
+    /// The period.
+    #[serde(deserialize_with = "one_of")]
+    pub budget_period: BudgetPeriod,
+    /// Tries after the first.
+    pub retries: u32,
+    /// How long an address that nobody knew is not asked for again.
+    #[serde(with = "duration")]
+    pub not_found_for: Duration,
+    /// How long answers are kept in PostgreSQL.
+    #[serde(with = "duration")]
+    pub keep_for: Duration,
+}
+
+/// `[rollups]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RollupsConfig {
+    /// Hits per window, host and country.
+    pub by_country: bool,
+    /// Hits per window, host, country, region and city.
+    pub by_city: bool,
 }
 
 /// `[actors]`
@@ -152,6 +202,27 @@ pub enum LogFormat {
     Pretty,
     /// One JSON object a line.
     Json,
+}
+
+/// Who can be asked where visitors are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum GeoProvider {
+    /// A database on this machine.
+    Database,
+    /// IP2Location.io.
+    #[value(name = "ip2location")]
+    Ip2Location,
+}
+
+/// After what time a budget begins anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum BudgetPeriod {
+    /// At midnight UTC.
+    Day,
+    /// On the first of a month, at midnight UTC.
+    Month,
 }
 
 /// Where a pipeline without progress begins.

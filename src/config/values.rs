@@ -80,6 +80,36 @@ pub(super) fn one_of<'de, T: clap::ValueEnum, D: serde::Deserializer<'de>>(
     })
 }
 
+/// Reads several words out of a closed set: a list, or, as in a variable, one text with commas, or `none`.
+pub(super) fn list_of<'de, T: clap::ValueEnum, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    let words = texts(deserializer)?;
+    let word = |word: &String| T::from_str(word, false).ok();
+    words.iter().map(word).collect::<Option<Vec<T>>>().ok_or_else(|| {
+        let known = T::value_variants().iter().filter_map(clap::ValueEnum::to_possible_value);
+        let known: Vec<String> = known.map(|value| format!("{:?}", value.get_name())).collect();
+        serde::de::Error::custom(format!("must be a list of {}", known.join(" and ")))
+    })
+}
+
+/// Reads a list of texts: a list, or one text with commas, or `none`.
+pub(super) fn texts<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Given {
+        One(String),
+        List(Vec<String>),
+    }
+    Ok(match Given::deserialize(deserializer)? {
+        Given::One(text) if text.trim() == "none" => Vec::new(),
+        Given::One(text) => text.split(',').map(|word| word.trim().to_owned()).collect(),
+        Given::List(words) => words,
+    })
+}
+
 /// Reads and writes a [`std::time::Duration`] with its unit; for `#[serde(with = "duration")]`.
 pub(super) mod duration {
     use std::time::Duration;

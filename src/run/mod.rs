@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use actix::Actor;
 use hitstream_actors::backoff::Backoff;
+use hitstream_actors::enricher::Providers;
 use hitstream_actors::group_member::kafka::KafkaSource;
 use hitstream_actors::messages::Fatal;
 use hitstream_actors::metrics::Metrics;
@@ -18,7 +19,7 @@ use hitstream_actors::writer::postgres::{
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::cli::{CliError, Outcome, RunArgs, output};
 use crate::config::Config;
@@ -31,6 +32,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long leaving the group may take at the end, where that was not part of it.
 const LEAVE_LIMIT: Duration = Duration::from_secs(2);
+/// How often files of geolocation databases are looked at.
+const LOOK_AT_DATABASES: Duration = Duration::from_secs(10);
 
 /// Runs until told to stop, or until all that the topic held at the start is committed.
 ///
@@ -67,6 +70,7 @@ async fn pipeline(config: &Config, args: &RunArgs, tally: Tally) -> Result<Stopp
         () = signals.next() => return Ok(Stopped::BySignal),
     };
     let (blueprint, source) = prepared?;
+    tokio::spawn(keep_databases_fresh(blueprint.providers.clone()));
     let observer = Observer::new(tally, args.until_end).start();
     let blueprint = Blueprint { observers: vec![observer.recipient()], ..blueprint };
     let metrics = blueprint.metrics.clone();
@@ -101,11 +105,26 @@ async fn pipeline(config: &Config, args: &RunArgs, tally: Tally) -> Result<Stopp
     }
 }
 
+/// Takes up geolocation databases whose files were replaced.
+async fn keep_databases_fresh(providers: Providers) {
+    let mut look = tokio::time::interval(LOOK_AT_DATABASES);
+    loop {
+        look.tick().await;
+        let providers = providers.clone();
+        // It reads a file of a hundred megabytes, or fails to: what it meets is in the log.
+        if tokio::task::spawn_blocking(move || providers.refresh()).await.is_err() {
+            error!("looking for a new geolocation database failed; the one that was loaded stays");
+        }
+    }
+}
+
 /// Brings the tables up, checks that the topic is there, and joins the group.
 async fn prepare(
     config: &Config,
     until_end: bool,
 ) -> Result<(Blueprint, Arc<KafkaSource>), CliError> {
+    let metrics = Metrics::new();
+    let providers = wiring::providers(config, &metrics)?;
     let patience = until_end.then_some(PATIENCE);
     let settings = wiring::settings(config, until_end, patience)?;
     let postgres = wiring::postgres(config);
@@ -124,9 +143,10 @@ async fn prepare(
         settings,
         source: source.clone(),
         store: Arc::new(store),
+        providers,
         observers: Vec::new(),
         readiness: Readiness::default(),
-        metrics: Metrics::new(),
+        metrics,
     };
     Ok((blueprint, source))
 }

@@ -10,10 +10,10 @@ use hitstream_domain::progress::{Ledger, Offset, OffsetRange, PartitionId, Parti
 use hitstream_domain::reject::{Reject, RejectReason};
 use hitstream_domain::rollup::{Delta, KeyHasher, Presum, RowKey, encode_key, row_key};
 use hitstream_domain::time::EventTime;
-use hitstream_domain::watermark::{TimeRules, Watermark};
+use hitstream_domain::watermark::{Placement, TimeRules, Watermark};
 
 use super::book;
-use crate::enricher::{EVENT_COLUMNS, GEO_BYTES, enricher_for};
+use crate::enricher::{EVENT_COLUMNS, RowLayout, enricher_for};
 use crate::messages::PartitionPart;
 use crate::packed::{Day, PackedRows};
 use crate::refuse::{Kept, RefuseList};
@@ -36,8 +36,12 @@ pub struct FoldSettings {
     pub hasher: KeyHasher,
     /// How many window shards there are.
     pub shards: usize,
-    /// How many enrichers there are, if events are stored.
-    pub enrichers: Option<usize>,
+    /// How many enrichers there are; none where hits are neither stored nor located.
+    pub enrichers: usize,
+    /// What enrichers are sent of each hit.
+    pub layout: RowLayout,
+    /// Whether enrichers sum rollups, and need to know each hit's windows.
+    pub sums_by_place: bool,
     /// What PostgreSQL refused before.
     pub refuse: Arc<RefuseList>,
 }
@@ -56,7 +60,8 @@ pub struct PartitionFold {
     sums: Presum,
     ledger: Ledger,
     rejects: PackedRows,
-    events: Vec<PackedRows>,
+    /// For each enricher, rows with the windows of each.
+    events: Vec<(PackedRows, Vec<Placement>)>,
     /// Bytes of events handed on since the last cut: they still take memory.
     events_sent_bytes: usize,
     claim: Option<IdleClaim>,
@@ -82,7 +87,7 @@ impl PartitionFold {
             sums: Presum::new(settings.hasher.clone(), settings.shards),
             ledger: Ledger { lost: next.0 - progress.next_offset.0, ..Ledger::default() },
             rejects: PackedRows::default(),
-            events: vec![PackedRows::default(); settings.enrichers.unwrap_or(0)],
+            events: vec![Default::default(); settings.enrichers],
             events_sent_bytes: 0,
             claim: None,
             settings,
@@ -126,7 +131,7 @@ impl PartitionFold {
 
     /// Bytes of memory that the epoch holds through this partition, sums that were taken out aside.
     pub fn bytes(&self) -> usize {
-        let events: usize = self.events.iter().map(PackedRows::bytes).sum();
+        let events: usize = self.events.iter().map(|(rows, _)| rows.bytes()).sum();
         self.sums.bytes() + self.rejects.bytes() + events + self.events_sent_bytes
     }
 
@@ -158,10 +163,9 @@ impl PartitionFold {
     }
 
     /// Takes out the events since the last call, one batch for each enricher.
-    pub fn take_events(&mut self) -> Vec<PackedRows> {
+    pub fn take_events(&mut self) -> Vec<(PackedRows, Vec<Placement>)> {
         let taken: Vec<_> = self.events.iter_mut().map(std::mem::take).collect();
-        let held = |rows: &PackedRows| rows.bytes() + rows.len() * GEO_BYTES;
-        self.events_sent_bytes += taken.iter().map(held).sum::<usize>();
+        self.events_sent_bytes += taken.iter().map(|(rows, _)| rows.bytes()).sum::<usize>();
         taken
     }
 
@@ -196,12 +200,12 @@ impl PartitionFold {
         self.settings.rules.check_skew(event.event_time, record.timestamp, now)?;
         self.check_refused(event, record.offset)?;
         let placement = self.watermark.place(event.event_time, &self.settings.rules.window);
-        let pairs = self.sums.add(event.host, event.referrer, placement);
+        let pairs = self.sums.add(event.host, [event.referrer], placement.clone());
         self.ledger.accepted += 1;
         self.claim = None;
         self.ledger.sanitised += i64::from(event.sanitised);
         book(&mut self.ledger, pairs);
-        self.store(event, record);
+        self.send(event, record, placement);
         Ok(())
     }
 
@@ -222,31 +226,40 @@ impl PartitionFold {
         said.map_or(Ok(()), |said| Err(Reject::new(RejectReason::Refused, said.to_string())))
     }
 
-    fn store(&mut self, event: &Event<'_>, record: Record<'_>) {
-        if self.events.is_empty() {
-            return;
-        }
+    /// Packs a hit for the enricher of its visitor.
+    fn send(&mut self, event: &Event<'_>, record: Record<'_>, placement: Placement) {
         let ip = event.ip.map(|ip| ip.to_str());
         let at = enricher_for(ip.as_deref(), &self.settings.hasher, self.events.len());
-        let Some(rows) = self.events.get_mut(at) else { return };
-        let text = |text: Option<hitstream_domain::text::Text<'_>>, rows: &mut PackedRows| {
-            rows.text(text.map(|t| t.to_str()).as_deref());
-        };
-        rows.begin(EVENT_COLUMNS)
-            .text(Some(&self.settings.topic))
-            .int(self.settings.incarnation)
-            .int(self.partition.0)
-            .bigint(record.offset.0)
-            .time(record.timestamp)
-            .time(Some(event.event_time))
-            .text(event.host)
-            .text(event.referrer);
-        text(event.url, rows);
-        text(event.user_agent, rows);
-        rows.text(ip.as_deref());
-        text(event.headers, rows);
+        let Some((rows, placements)) = self.events.get_mut(at) else { return };
+        if self.settings.sums_by_place {
+            placements.push(placement);
+        }
+        match self.settings.layout {
+            RowLayout::HostAndIp => {
+                rows.begin(2).text(event.host).text(ip.as_deref());
+            }
+            RowLayout::Event => {
+                let text = |text: Option<hitstream_domain::text::Text<'_>>,
+                            rows: &mut PackedRows| {
+                    rows.text(text.map(|t| t.to_str()).as_deref());
+                };
+                rows.begin(EVENT_COLUMNS)
+                    .text(Some(&self.settings.topic))
+                    .int(self.settings.incarnation)
+                    .int(self.partition.0)
+                    .bigint(record.offset.0)
+                    .time(record.timestamp)
+                    .time(Some(event.event_time))
+                    .text(event.host)
+                    .text(event.referrer);
+                text(event.url, rows);
+                text(event.user_agent, rows);
+                rows.text(ip.as_deref());
+                text(event.headers, rows);
+                self.ledger.stored += 1;
+            }
+        }
         rows.end(self.partition, record.offset, Day::of(event.event_time));
-        self.ledger.stored += 1;
     }
 
     fn reject(&mut self, record: Record<'_>, reject: &Reject) {

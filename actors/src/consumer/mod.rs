@@ -21,15 +21,11 @@ use crate::messages::{
     CutEpoch, EpochPart, EventBatch, EventsEnd, HitsBatch, HitsEnd, Part, RecordBatch, StopReached,
 };
 use crate::source::Source;
-use crate::window::WindowShard;
+use crate::window::{MAX_PRESUMMED_KEYS, WindowShard};
 use crate::writer::Writer;
 
 /// The place of the `web_traffic` rollup in `ROLLUPS`.
 const WEB_TRAFFIC_AT: usize = 0;
-
-/// So many keys are summed here at most, few enough for a core's cache: hits of frequent keys become one sum, and what
-/// is seldom is held once, by its shard, and not by every partition.
-const MAX_PRESUMMED_KEYS: usize = 4_096;
 
 /// How often to look whether the partition is quiet.
 const LOOK_AT_QUIET: Duration = Duration::from_millis(200);
@@ -139,9 +135,9 @@ impl Handler<RecordBatch> for PartitionConsumer {
         }
         let grown = self.fold.bytes().saturating_sub(bytes);
         self.intake.decoded(events, self.fold.keys().saturating_sub(keys), grown);
-        for (enricher, events) in self.enrichers.iter().zip(self.fold.take_events()) {
+        for (enricher, (events, placements)) in self.enrichers.iter().zip(self.fold.take_events()) {
             if !events.is_empty() {
-                enricher.send(EventBatch { epoch: self.epoch, events });
+                enricher.send(EventBatch { epoch: self.epoch, events, placements });
             }
         }
         if self.fold.keys() >= MAX_PRESUMMED_KEYS {

@@ -1,18 +1,36 @@
-//! `Enricher`: one of a pool that completes events by where their visitors are. For now it passes them through with
-//! empty geographic columns; its place in the epoch is what it will stay.
+//! `Enricher`: one of a pool that finds out where visitors are, completes their events and sums the rollups that group by
+//! place. Each address is one enricher's, so that it lives in one cache.
+//!
+//! An epoch waits for remote answers at most `enrich.deadline`: what is not known by then is stored and counted without.
 
+mod answer;
 pub mod database;
+mod locator;
+mod row;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
 
-use actix::{Actor, Context, Handler};
-use hitstream_domain::rollup::KeyHasher;
+use actix::{Actor, AsyncContext, Context, Handler};
+use hitstream_domain::geo::GeoStatus;
+use hitstream_domain::rollup::{KeyHasher, Presum, ROLLUPS};
+use hitstream_domain::watermark::Placement;
 
+pub use self::locator::{Provider, Providers, RemoteLocator};
+pub use self::row::RowLayout;
+
+use self::answer::Answer;
+use self::locator::{Locator, Look};
+use crate::clock;
 use crate::faults::fault_point;
+use crate::intake::Intake;
 use crate::link::{DeathWatch, Link, Watched};
-use crate::messages::{EpochPart, EventBatch, EventsEnd, HitsEnd, Part};
-use crate::packed::{FrozenRows, PackedRows};
-use crate::window::WindowShard;
+use crate::messages::{Cut, EpochPart, EventBatch, EventsEnd, HitsBatch, HitsEnd, Located, Part};
+use crate::packed::{FrozenRows, PackedRows, RowOrigin};
+use crate::window::{MAX_PRESUMMED_KEYS, WindowShard};
 use crate::writer::Writer;
 
 /// Columns of `processed_events` in the order in which they are sent.
@@ -45,11 +63,6 @@ pub const EVENT_FIELDS: &[&str] = &[
 /// How many columns that is, as a row's header has it.
 pub(crate) const EVENT_COLUMNS: i16 = 23;
 
-/// How many of them this actor adds: those from `geo_source` on.
-const GEO_COLUMNS: usize = 11;
-/// What they take in each row while they are NULL.
-pub(crate) const GEO_BYTES: usize = GEO_COLUMNS * size_of::<i32>();
-
 /// The enricher, of `count`, that looks after an address, so that each address lives in one cache.
 pub(crate) fn enricher_for(ip: Option<&str>, hasher: &KeyHasher, count: usize) -> usize {
     hasher.shard(ip, count)
@@ -57,27 +70,187 @@ pub(crate) fn enricher_for(ip: Option<&str>, hasher: &KeyHasher, count: usize) -
 
 /// Completes events, keyed by IP.
 pub struct Enricher {
-    /// Sums by geographic keys will go there, and the mark goes there now.
-    shards: Vec<Link<WindowShard>>,
-    writer: Link<Writer>,
-    /// Completed events by epoch, a piece for each batch: consumers pass a cut one after another, so that two epochs
-    /// overlap here.
-    rows: BTreeMap<u64, Vec<FrozenRows>>,
+    parts: EnricherParts,
+    locator: Locator,
+    /// What is at work, by epoch: consumers pass a cut one after another, so that two epochs overlap here.
+    epochs: BTreeMap<u64, Work>,
+    /// Hits that wait for a remote answer.
+    parked: HashMap<IpAddr, Vec<Parked>>,
     /// Consumers whose events of the ending epoch are all here.
     marks: usize,
-    watch: DeathWatch,
+}
+
+/// What an [`Enricher`] is made of.
+pub struct EnricherParts {
+    /// Who knows where addresses are.
+    pub providers: Providers,
+    /// How many addresses it keeps in its cache.
+    pub cached_addresses: NonZeroUsize,
+    /// `enrich.deadline`: how long an epoch waits for remote answers once all its events are here.
+    pub deadline: Duration,
+    /// How rows come; only events are stored.
+    pub layout: RowLayout,
+    /// The rollups to sum, by their places in `ROLLUPS`.
+    pub rollups: Vec<usize>,
+    /// Hashes keys, the same for all who exchange sums.
+    pub hasher: KeyHasher,
+    /// Where memory is accounted.
+    pub intake: Arc<Intake>,
+    /// Where sums go, by host.
+    pub shards: Vec<Link<WindowShard>>,
+    /// Where completed events go.
+    pub writer: Link<Writer>,
+    /// Reports this actor's death.
+    pub watch: DeathWatch,
+}
+
+/// One epoch's share.
+struct Work {
+    /// Completed events, a piece for each batch.
+    rows: Vec<FrozenRows>,
+    /// One for each of the rollups that are summed here.
+    sums: Vec<Presum>,
+    /// Hits of it that wait for an answer.
+    parked: usize,
+    /// The cut, once all events are here.
+    cut: Option<Cut>,
+}
+
+/// A hit whose visitor somebody has been asked about.
+struct Parked {
+    epoch: u64,
+    origin: RowOrigin,
+    row: Box<[u8]>,
+    placement: Option<Placement>,
 }
 
 impl Enricher {
     /// An enricher without events.
-    pub fn new(shards: Vec<Link<WindowShard>>, writer: Link<Writer>, watch: DeathWatch) -> Self {
-        Self { shards, writer, rows: BTreeMap::new(), marks: 0, watch }
+    pub fn new(parts: EnricherParts) -> Self {
+        let locator = Locator::new(parts.providers.clone(), parts.cached_addresses);
+        Self { parts, locator, epochs: BTreeMap::new(), parked: HashMap::new(), marks: 0 }
+    }
+
+    fn work(&mut self, epoch: u64) -> &mut Work {
+        work_of(&mut self.epochs, &self.parts, epoch)
+    }
+
+    /// Asks about each address, with the hits that it has in this batch.
+    fn ask(&self, asked: HashMap<(IpAddr, usize), u32>, ctx: &Context<Self>) {
+        for ((ip, place), hits) in asked {
+            let (answer, me) = (self.locator.ask(place, ip, hits), ctx.address());
+            // Where it is not answered, by whatever fault, the deadline ends the wait.
+            actix::spawn(async move {
+                let said = answer.await;
+                me.do_send(Located { ip, place, said });
+            });
+        }
+    }
+
+    /// Completes hits that had to wait.
+    fn complete_parked(&mut self, parked: Vec<Parked>, answer: &Answer) {
+        let mut rows: BTreeMap<u64, PackedRows> = BTreeMap::new();
+        for Parked { epoch, origin, row, placement } in parked {
+            let work = work_of(&mut self.epochs, &self.parts, epoch);
+            work.parked = work.parked.saturating_sub(1);
+            let rows = rows.entry(epoch).or_default();
+            work.complete(&self.parts, origin, &row, placement, answer, rows);
+        }
+        for (epoch, rows) in rows {
+            self.work(epoch).rows.push(rows.freeze());
+        }
+    }
+
+    /// Hands an epoch over if it was cut and nothing of it waits.
+    fn try_hand_over(&mut self, epoch: u64) {
+        let Some(work) = self.epochs.get(&epoch) else { return };
+        let (Some(cut), 0) = (work.cut, work.parked) else { return };
+        let Some(mut work) = self.epochs.remove(&epoch) else { return };
+        fault_point!("enricher::before_handing_over");
+        work.hand_sums_on(&self.parts, epoch);
+        for shard in &self.parts.shards {
+            shard.send(HitsEnd(cut));
+        }
+        self.parts.writer.send(EpochPart { cut, part: Part::Events(work.rows) });
+        fault_point!("enricher::after_handing_over");
+    }
+
+    /// The deadline of an epoch is over: what it still waits for is not known in time.
+    fn give_up(&mut self, epoch: u64) {
+        let addresses: Vec<IpAddr> = self.parked.keys().copied().collect();
+        for ip in addresses {
+            let Some(parked) = self.parked.remove(&ip) else { continue };
+            let (over, waiting): (Vec<_>, Vec<_>) =
+                parked.into_iter().partition(|parked| parked.epoch == epoch);
+            if !waiting.is_empty() {
+                self.parked.insert(ip, waiting);
+            }
+            if !over.is_empty() {
+                let answer = self.locator.conclude_without_remote(ip, GeoStatus::Timeout);
+                self.complete_parked(over, &answer);
+            }
+        }
+        self.try_hand_over(epoch);
+    }
+}
+
+fn work_of<'a>(
+    epochs: &'a mut BTreeMap<u64, Work>,
+    parts: &EnricherParts,
+    epoch: u64,
+) -> &'a mut Work {
+    epochs.entry(epoch).or_insert_with(|| {
+        let presum = |_: &usize| Presum::new(parts.hasher.clone(), parts.shards.len());
+        let sums = parts.rollups.iter().map(presum).collect();
+        Work { rows: Vec::new(), sums, parked: 0, cut: None }
+    })
+}
+
+impl Work {
+    /// Adds one hit to the rows and the sums.
+    fn complete(
+        &mut self,
+        parts: &EnricherParts,
+        origin: RowOrigin,
+        row: &[u8],
+        placement: Option<Placement>,
+        answer: &Answer,
+        rows: &mut PackedRows,
+    ) {
+        if let Some(placement) = placement {
+            let (host, _) = parts.layout.read(row);
+            for (sums, place) in self.sums.iter_mut().zip(&parts.rollups) {
+                let dimensions = ROLLUPS.get(*place).map_or(&[][..], |rollup| rollup.dimensions);
+                let others = dimensions.iter().skip(1).map(|of| answer.dimension(*of));
+                sums.add(host, others, placement.clone());
+            }
+        }
+        if parts.layout == RowLayout::Event {
+            rows.fields(row).fields(answer.columns());
+            rows.end(origin.partition, origin.offset, origin.day);
+        }
+    }
+
+    /// Distinct keys summed and not handed on, and their bytes.
+    fn held(&self) -> (usize, usize) {
+        let keys = self.sums.iter().map(Presum::len).sum();
+        (keys, self.sums.iter().map(Presum::bytes).sum())
+    }
+
+    fn hand_sums_on(&mut self, parts: &EnricherParts, epoch: u64) {
+        for (sums, rollup) in self.sums.iter_mut().zip(&parts.rollups) {
+            for (shard, sums) in parts.shards.iter().zip(sums.take()) {
+                if !sums.is_empty() {
+                    shard.send(HitsBatch { epoch, of: None, rollup: *rollup, sums });
+                }
+            }
+        }
     }
 }
 
 impl Watched for Enricher {
     fn watch(&self) -> &DeathWatch {
-        &self.watch
+        &self.parts.watch
     }
 }
 
@@ -92,39 +265,83 @@ impl Actor for Enricher {
 impl Handler<EventBatch> for Enricher {
     type Result = ();
 
-    fn handle(&mut self, batch: EventBatch, _: &mut Self::Context) {
-        if let Some(range) = batch.events.range() {
-            self.watch.working_on(range);
+    fn handle(&mut self, batch: EventBatch, ctx: &mut Self::Context) {
+        let EventBatch { epoch, events, placements } = batch;
+        if let Some(range) = events.range() {
+            self.parts.watch.working_on(range);
         }
         fault_point!("enricher::events");
-        let (count, bytes) = (batch.events.len(), batch.events.bytes());
-        let mut rows = PackedRows::with_capacity(count, bytes + count * GEO_BYTES);
-        for (origin, fields) in batch.events.rows() {
-            rows.fields(fields);
-            for _ in 0..GEO_COLUMNS {
-                rows.null();
+        self.locator.refresh();
+        let now = clock::monotonic();
+        let work = work_of(&mut self.epochs, &self.parts, epoch);
+        let (keys, bytes) = work.held();
+        let room = events.bytes() + events.len() * TYPICAL_GEO_BYTES;
+        let mut rows = match self.parts.layout {
+            RowLayout::Event => PackedRows::with_capacity(events.len(), room),
+            RowLayout::HostAndIp => PackedRows::default(),
+        };
+        let mut asked: HashMap<(IpAddr, usize), u32> = HashMap::new();
+        let mut placements = placements.into_iter();
+        for (origin, row) in events.rows() {
+            let placement = placements.next();
+            let (_, ip) = self.parts.layout.read(row);
+            match self.locator.look(ip, now) {
+                Look::Known(answer) => {
+                    work.complete(&self.parts, origin, row, placement, &answer, &mut rows);
+                }
+                Look::Ask(ip, place) => {
+                    *asked.entry((ip, place)).or_default() += 1;
+                    work.parked += 1;
+                    let parked = Parked { epoch, origin, row: row.into(), placement };
+                    self.parked.entry(ip).or_default().push(parked);
+                }
             }
-            rows.end(origin.partition, origin.offset, origin.day);
         }
-        self.rows.entry(batch.epoch).or_default().push(rows.freeze());
+        let (keys_now, bytes_now) = work.held();
+        let geo_bytes = rows.bytes().saturating_sub(events.bytes());
+        let grown = bytes_now.saturating_sub(bytes) + geo_bytes;
+        self.parts.intake.decoded(0, keys_now.saturating_sub(keys), grown);
+        if keys_now >= MAX_PRESUMMED_KEYS {
+            work.hand_sums_on(&self.parts, epoch);
+        }
+        if !rows.is_empty() {
+            work.rows.push(rows.freeze());
+        }
+        self.ask(asked, ctx);
+    }
+}
+
+impl Handler<Located> for Enricher {
+    type Result = ();
+
+    fn handle(&mut self, Located { ip, place, said }: Located, _: &mut Self::Context) {
+        let answer = self.locator.learn(place, ip, said, clock::monotonic());
+        let Some(parked) = self.parked.remove(&ip) else { return };
+        let mut epochs: Vec<u64> = parked.iter().map(|parked| parked.epoch).collect();
+        epochs.dedup();
+        self.complete_parked(parked, &answer);
+        for epoch in epochs {
+            self.try_hand_over(epoch);
+        }
     }
 }
 
 impl Handler<EventsEnd> for Enricher {
     type Result = ();
 
-    fn handle(&mut self, EventsEnd(cut): EventsEnd, _: &mut Self::Context) {
+    fn handle(&mut self, EventsEnd(cut): EventsEnd, ctx: &mut Self::Context) {
         self.marks += 1;
         if self.marks < cut.consumers {
             return;
         }
         self.marks = 0;
-        fault_point!("enricher::before_handing_over");
-        let rows = self.rows.remove(&cut.epoch).unwrap_or_default();
-        for shard in &self.shards {
-            shard.send(HitsEnd(cut));
+        self.work(cut.epoch).cut = Some(cut);
+        self.try_hand_over(cut.epoch);
+        if self.epochs.contains_key(&cut.epoch) {
+            ctx.run_later(self.parts.deadline, move |enricher, _| enricher.give_up(cut.epoch));
         }
-        self.writer.send(EpochPart { cut, part: Part::Events(rows) });
-        fault_point!("enricher::after_handing_over");
     }
 }
+
+/// What the geographic columns of a row take, more or less.
+const TYPICAL_GEO_BYTES: usize = 96;

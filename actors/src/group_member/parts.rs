@@ -10,7 +10,7 @@ use tracing::debug;
 
 use crate::clock;
 use crate::consumer::{FoldSettings, PartitionConsumer, PartitionFold};
-use crate::enricher::Enricher;
+use crate::enricher::{Enricher, RowLayout};
 use crate::finalizer::Finalizer;
 use crate::intake::Intake;
 use crate::link::{DeathWatch, Link, Obituary};
@@ -84,7 +84,9 @@ impl MemberParts {
             rules: self.settings.rules,
             hasher: self.hasher.clone(),
             shards: self.shards.len(),
-            enrichers: self.settings.store_events.then_some(self.enrichers.len()),
+            enrichers: self.enrichers.len(),
+            layout: RowLayout::of(self.settings.store_events),
+            sums_by_place: !self.settings.enrich.rollups.is_empty(),
             refuse: Arc::clone(&self.refuse),
         };
         let consumer = PartitionConsumer {

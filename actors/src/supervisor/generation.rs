@@ -1,5 +1,6 @@
 //! The whole graph of one generation, sink first, on one page.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use actix::{Actor, Addr, Arbiter, Recipient};
 use hitstream_domain::rollup::KeyHasher;
 
 use crate::backoff::Backoff;
-use crate::enricher::Enricher;
+use crate::enricher::{Enricher, EnricherParts, Providers, RowLayout};
 use crate::finalizer::{Finalizer, Round};
 use crate::group_member::{EndOffsets, GroupMember, MemberParts};
 use crate::intake::Intake;
@@ -31,6 +32,8 @@ pub struct Blueprint {
     pub source: Arc<dyn Source>,
     /// Where results go; outlives generations.
     pub store: Arc<dyn Store>,
+    /// Who knows where visitors are; outlives generations.
+    pub providers: Providers,
     /// Beside the supervisor, who wants to know of commits.
     pub observers: Vec<Recipient<EpochCommitted>>,
     /// Whether the pipeline works, for whoever asks.
@@ -59,7 +62,8 @@ impl Generation {
         ended: Recipient<GenerationEnded>,
         died: Recipient<ActorDied>,
     ) -> Self {
-        let Blueprint { settings, source, store, observers, readiness, metrics } = blueprint;
+        let Blueprint { settings, source, store, providers, observers, readiness, metrics } =
+            blueprint;
         let obituary = Obituary::new(died, number);
         let hasher = KeyHasher::default();
         let intake = Arc::new(Intake::new(settings.flush));
@@ -69,10 +73,8 @@ impl Generation {
         let mut threads = data.iter().map(Arbiter::handle).cycle();
         let mut next_thread = || threads.next().unwrap_or_else(|| control.handle());
 
-        let expected = PartsExpected {
-            shards: settings.pools.window_shards,
-            enrichers: settings.pools.enrichers,
-        };
+        let expected =
+            PartsExpected { shards: settings.pools.window_shards, enrichers: settings.enrichers() };
         let writer = {
             let (store, source) = (Arc::clone(store), Arc::clone(source));
             let (ended, watch) = (ended.clone(), obituary.watch("Writer"));
@@ -109,11 +111,20 @@ impl Generation {
 
         let enrichers: Vec<Link<Enricher>> = (0..expected.enrichers)
             .map(|_| {
-                let (shards, writer) = (shards.clone(), to_writer.clone());
-                let watch = obituary.watch("Enricher");
-                let enricher = Enricher::start_in_arbiter(&next_thread(), move |_| {
-                    Enricher::new(shards, writer, watch)
-                });
+                let parts = EnricherParts {
+                    providers: providers.clone(),
+                    cached_addresses: cached_addresses(settings, expected.enrichers),
+                    deadline: settings.enrich.deadline,
+                    layout: RowLayout::of(settings.store_events),
+                    rollups: settings.enrich.rollups.clone(),
+                    hasher: hasher.clone(),
+                    intake: Arc::clone(&intake),
+                    shards: shards.clone(),
+                    writer: to_writer.clone(),
+                    watch: obituary.watch("Enricher"),
+                };
+                let enricher =
+                    Enricher::start_in_arbiter(&next_thread(), move |_| Enricher::new(parts));
                 Link::new(enricher, "Enricher", &obituary)
             })
             .collect();
@@ -183,4 +194,10 @@ impl Generation {
             arbiter.stop();
         }
     }
+}
+
+/// One enricher's share of the addresses that are cached.
+fn cached_addresses(settings: &Settings, enrichers: usize) -> NonZeroUsize {
+    NonZeroUsize::new(settings.enrich.cached_addresses / enrichers.max(1))
+        .unwrap_or(NonZeroUsize::MIN)
 }

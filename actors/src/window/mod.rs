@@ -17,6 +17,10 @@ use crate::messages::{EpochPart, HitsBatch, HitsEnd, Part};
 use crate::refuse::RefuseList;
 use crate::writer::Writer;
 
+/// So many keys are summed before a shard at most, few enough for a core's cache: hits of frequent keys become one sum,
+/// and what is seldom is held once, by its shard, and not by every sender.
+pub(crate) const MAX_PRESUMMED_KEYS: usize = 4_096;
+
 /// Sums one share of all hosts.
 pub struct WindowShard {
     /// By epoch, in the order of `ROLLUPS`: senders pass a cut one after another, so that two epochs overlap here.

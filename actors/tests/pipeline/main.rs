@@ -8,6 +8,7 @@
 )]
 
 mod counting;
+mod enrich;
 mod group;
 mod memory_source;
 mod memory_store;

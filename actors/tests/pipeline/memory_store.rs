@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use hitstream_actors::enricher::EVENT_FIELDS;
 use hitstream_actors::messages::PartitionPart;
 use hitstream_actors::packed::FrozenRows;
 use hitstream_actors::refuse::{Kept, RefuseList};
@@ -15,6 +16,7 @@ use hitstream_actors::window::SortedRow;
 use hitstream_actors::writer::Epoch;
 use hitstream_domain::frontier::PartitionClock;
 use hitstream_domain::progress::{Ledger, Offset, PartitionId, PartitionProgress};
+use hitstream_domain::rollup::ROLLUPS;
 use hitstream_domain::time::EventTime;
 use hitstream_domain::watermark::TimeRules;
 use tokio::sync::watch;
@@ -57,6 +59,10 @@ pub(crate) struct Tables {
     pub(crate) rejected: BTreeMap<(i32, i64), String>,
     /// Host and referrer, by partition and offset.
     pub(crate) events: BTreeMap<(i32, i64), (Option<String>, Option<String>)>,
+    /// Source, status and country code, by partition and offset.
+    pub(crate) places: BTreeMap<(i32, i64), [Option<String>; 3]>,
+    /// Hits of the rollups beside the first, on time or late, by rollup, window, host and country code.
+    pub(crate) by_place: BTreeMap<(usize, i64, Option<String>, Option<String>), u64>,
 }
 
 /// The store itself.
@@ -84,6 +90,8 @@ impl MemoryStore {
             late: Sums::new(),
             rejected: BTreeMap::new(),
             events: BTreeMap::new(),
+            places: BTreeMap::new(),
+            by_place: BTreeMap::new(),
         };
         Self {
             rules,
@@ -233,6 +241,8 @@ impl Tables {
         for (at, fields) in epoch.events.iter().flat_map(unpacked) {
             let texts = (fields[6].clone(), fields[7].clone());
             assert_eq!(self.events.insert(at, texts), None, "{at:?} is stored twice");
+            assert_eq!(fields.len(), EVENT_FIELDS.len(), "{at:?}");
+            self.places.insert(at, [12, 13, 14].map(|column| fields[column].clone()));
         }
         Ok(sum)
     }
@@ -248,6 +258,14 @@ impl Tables {
                 if hits > 0 {
                     *sums.entry(key.clone()).or_default() += hits;
                 }
+            }
+        }
+        for rollup in 1..ROLLUPS.len() {
+            for row in epoch.rows(rollup) {
+                let mut texts = row.texts.clone().map(|text| text.map(str::to_owned));
+                let (host, country) = (texts.next().unwrap(), texts.next().unwrap());
+                let key = (rollup, row.window_start.as_micros(), host, country);
+                *self.by_place.entry(key).or_default() += row.tally.on_time + row.tally.late;
             }
         }
         epoch.behind(is_behind)

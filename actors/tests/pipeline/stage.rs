@@ -1,19 +1,22 @@
 //! What a test of the pipeline is set up with: a topic, settings, runs, and the model's verdict.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, Addr};
+use hitstream_actors::enricher::Providers;
 use hitstream_actors::messages::Fatal;
 use hitstream_actors::metrics::Metrics;
 use hitstream_actors::readiness::Readiness;
 use hitstream_actors::settings::{
-    FlushLimits, KafkaSettings, OnDataLoss, PoolSizes, Settings, StartAt,
+    EnrichSettings, FlushLimits, KafkaSettings, OnDataLoss, PoolSizes, Settings, StartAt,
 };
 use hitstream_actors::source::Source;
 use hitstream_actors::store::Store;
 use hitstream_actors::supervisor::{Blueprint, PipelineSupervisor};
 use hitstream_domain::progress::{Ledger, PartitionId};
+use hitstream_domain::rollup::ROLLUPS;
 use hitstream_domain::watermark::TimeRules;
 use hitstream_domain::window::WindowSpec;
 use proptest::prelude::Strategy;
@@ -34,6 +37,7 @@ pub(crate) struct Stage {
     pub(crate) rules: Rules,
     pub(crate) store: Arc<MemoryStore>,
     pub(crate) settings: Settings,
+    pub(crate) providers: Providers,
     pub(crate) readiness: Readiness,
     pub(crate) metrics: Metrics,
 }
@@ -57,6 +61,7 @@ impl Stage {
             rules,
             store: Arc::new(MemoryStore::new(time_rules)),
             settings: settings(time_rules),
+            providers: Providers::default(),
             readiness: Readiness::default(),
             metrics: Metrics::new(),
         }
@@ -78,6 +83,7 @@ impl Stage {
             settings: self.settings.clone(),
             source: Arc::clone(source) as Arc<dyn Source>,
             store: Arc::clone(&self.store) as Arc<dyn Store>,
+            providers: self.providers.clone(),
             observers: Vec::new(),
             readiness: self.readiness.clone(),
             metrics: self.metrics.clone(),
@@ -134,6 +140,20 @@ impl Stage {
                 (at, (hit.host.clone(), hit.referrer.clone()))
             });
             assert_eq!(tables.events, events.collect());
+        }
+        // Wherever visitors are, each hit is somewhere, in every rollup.
+        let mut by_host: BTreeMap<(i64, Option<String>), u64> = BTreeMap::new();
+        for ((window, host, _), hits) in expected.on_time.iter().chain(&expected.late) {
+            *by_host.entry((*window, host.clone())).or_default() += hits;
+        }
+        for rollup in &self.settings.enrich.rollups {
+            let mut summed: BTreeMap<(i64, Option<String>), u64> = BTreeMap::new();
+            for ((of, window, host, _), hits) in &tables.by_place {
+                if of == rollup {
+                    *summed.entry((*window, host.clone())).or_default() += hits;
+                }
+            }
+            assert_eq!(summed, by_host, "{}", ROLLUPS[*rollup].name);
         }
         let mut ledger = Ledger::default();
         tables.progress.values().for_each(|(_, books)| ledger += *books);
@@ -212,6 +232,11 @@ fn settings(rules: TimeRules) -> Settings {
             max_bytes: 1 << 20,
         },
         store_events: true,
+        enrich: EnrichSettings {
+            deadline: Duration::from_secs(1),
+            cached_addresses: 100,
+            rollups: vec![1, 2],
+        },
         pools: PoolSizes { threads: 2, window_shards: 2, enrichers: 2 },
         stall_timeout: DEADLINE,
         shutdown_timeout: DEADLINE,

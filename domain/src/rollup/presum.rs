@@ -1,4 +1,4 @@
-//! Sums hits where they are decoded, apart for each shard, so that shards get sums and not hits.
+//! Sums hits where they are decoded or located, apart for each shard, so that shards get sums and not hits.
 
 use super::{Delta, KeyHasher, Tally, encode_key};
 use crate::watermark::Placement;
@@ -12,7 +12,7 @@ pub struct Pairs {
     pub late: i64,
 }
 
-/// One [`Delta`] of the [`super::WEB_TRAFFIC`] rollup per shard.
+/// One [`Delta`] of a rollup per shard.
 #[derive(Debug)]
 pub struct Presum {
     hasher: KeyHasher,
@@ -27,15 +27,16 @@ impl Presum {
         Self { hasher, shards, key: Vec::new() }
     }
 
-    /// Adds one hit to each of its windows.
-    pub fn add(
+    /// Adds one hit to each of its windows; `others` are the texts of the rollup's dimensions beside the host.
+    pub fn add<'a>(
         &mut self,
-        host: Option<&str>,
-        referrer: Option<&str>,
+        host: Option<&'a str>,
+        others: impl IntoIterator<Item = Option<&'a str>>,
         placement: Placement,
     ) -> Pairs {
         self.key.clear();
-        encode_key([host, referrer], &mut self.key);
+        encode_key([host], &mut self.key);
+        encode_key(others, &mut self.key);
         let shard = self.hasher.shard(host, self.shards.len());
         let mut pairs = Pairs::default();
         let Some(delta) = self.shards.get_mut(shard) else { return pairs };

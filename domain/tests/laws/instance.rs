@@ -119,7 +119,7 @@ impl Reader {
         let event = decoder.decode(record.value.as_deref())?;
         rules.check_skew(event.event_time, record.timestamp.map(EventTime::from_micros), now)?;
         let placement = self.watermark.place(event.event_time, &rules.window);
-        let pairs = self.sums.add(event.host, event.referrer, placement);
+        let pairs = self.sums.add(event.host, [event.referrer], placement);
         self.ledger.accepted += 1;
         self.ledger.counted += pairs.on_time;
         self.ledger.late += pairs.late;

@@ -1,0 +1,211 @@
+//! The chain of providers: the first answer wins.
+
+use std::net::IpAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use hitstream_domain::geo::{GeoSource, GeoStatus, Location, address};
+use lru::LruCache;
+
+use super::answer::Answer;
+use super::database::{Database, DatabaseHandle};
+
+/// So long nobody is asked again about an address after a failure that may pass.
+const FAILURE_KEPT: Duration = Duration::from_secs(5);
+
+/// Somebody who has to be asked, and takes time to answer.
+pub trait RemoteLocator: Send + Sync {
+    /// Who that is.
+    fn source(&self) -> GeoSource;
+
+    /// Asks where an address is that so many hits wait for. Those who ask for the same address get the same answer.
+    fn locate(&self, ip: IpAddr, hits: u32) -> BoxFuture<'static, Result<Location, GeoStatus>>;
+}
+
+/// One provider.
+#[derive(Clone)]
+pub enum Provider {
+    /// A database in memory.
+    Database(Arc<DatabaseHandle>),
+    /// Somebody elsewhere.
+    Remote(Arc<dyn RemoteLocator>),
+}
+
+/// All providers, in the order in which they are asked; they outlive generations.
+#[derive(Clone, Default)]
+pub struct Providers(Arc<[Provider]>);
+
+impl Providers {
+    /// These, in this order.
+    pub fn new(chain: Vec<Provider>) -> Self {
+        Self(chain.into())
+    }
+
+    /// Looks whether files of databases were replaced. It may read them, so call it where blocking is allowed.
+    pub fn refresh(&self) {
+        for provider in &*self.0 {
+            if let Provider::Database(database) = provider {
+                database.refresh();
+            }
+        }
+    }
+}
+
+/// What a look at an address came to.
+pub(super) enum Look {
+    Known(Arc<Answer>),
+    /// The remote provider at this place of the chain has to be asked.
+    Ask(IpAddr, usize),
+}
+
+/// One enricher's way to answers, with a cache of its own.
+pub(super) struct Locator {
+    providers: Providers,
+    cache: LruCache<IpAddr, Cached>,
+    /// Databases as of the present batch, by their places in the chain.
+    databases: Vec<Option<Arc<Database>>>,
+    unlocated: Unlocated,
+}
+
+struct Cached {
+    answer: Arc<Answer>,
+    /// When it must not be used any more, on the monotonic clock.
+    until: Option<Duration>,
+}
+
+impl Locator {
+    /// Keeps what it learns of this many addresses.
+    pub(super) fn new(providers: Providers, addresses: NonZeroUsize) -> Self {
+        let databases = vec![None; providers.0.len()];
+        let cache = LruCache::new(addresses);
+        Self { providers, cache, databases, unlocated: Unlocated::new() }
+    }
+
+    /// Takes up databases that were replaced; for the beginning of a batch.
+    pub(super) fn refresh(&mut self) {
+        let mut is_replaced = false;
+        for (provider, known) in self.providers.0.iter().zip(&mut self.databases) {
+            let Provider::Database(database) = provider else { continue };
+            let current = database.current();
+            is_replaced |= known.as_ref().is_some_and(|known| !Arc::ptr_eq(known, &current));
+            *known = Some(current);
+        }
+        if is_replaced {
+            self.cache.clear();
+        }
+    }
+
+    /// Looks an address up at `now`, on the monotonic clock.
+    pub(super) fn look(&mut self, ip: Option<&str>, now: Duration) -> Look {
+        let ip = match ip.map_or(Err(GeoStatus::InvalidIp), address) {
+            Ok(ip) => ip,
+            Err(status) => return Look::Known(self.unlocated.of(status)),
+        };
+        if let Some(cached) = self.cache.get(&ip)
+            && cached.until.is_none_or(|until| now < until)
+        {
+            return Look::Known(Arc::clone(&cached.answer));
+        }
+        match self.look_up(ip) {
+            Look::Known(answer) => {
+                self.keep(ip, &answer, None);
+                Look::Known(answer)
+            }
+            ask @ Look::Ask(..) => ask,
+        }
+    }
+
+    /// Asks the remote provider at this place.
+    pub(super) fn ask(
+        &self,
+        place: usize,
+        ip: IpAddr,
+        hits: u32,
+    ) -> BoxFuture<'static, Result<Location, GeoStatus>> {
+        match self.providers.0.get(place) {
+            Some(Provider::Remote(remote)) => remote.locate(ip, hits),
+            _ => Box::pin(std::future::ready(Err(GeoStatus::Error))),
+        }
+    }
+
+    /// What the remote provider at `place` has answered, kept for the hits to come.
+    pub(super) fn learn(
+        &mut self,
+        place: usize,
+        ip: IpAddr,
+        said: Result<Location, GeoStatus>,
+        now: Duration,
+    ) -> Arc<Answer> {
+        let until = said.as_ref().err().filter(|status| status.is_transient());
+        let until = until.map(|_| now.saturating_add(FAILURE_KEPT));
+        let answer = self.conclude(place, ip, said);
+        self.keep(ip, &answer, until);
+        answer
+    }
+
+    /// The answer after what the remote provider at `place` said.
+    fn conclude(&self, place: usize, ip: IpAddr, said: Result<Location, GeoStatus>) -> Arc<Answer> {
+        match (said, self.providers.0.get(place)) {
+            (Ok(location), Some(Provider::Remote(remote))) => {
+                Arc::new(Answer::located(location, remote.source()))
+            }
+            (Ok(_), _) => self.unlocated.of(GeoStatus::Error),
+            (Err(status), _) => self.conclude_without_remote(ip, status),
+        }
+    }
+
+    /// The answer where the remote provider has none: what a database knows, or why not. Those before it were asked.
+    pub(super) fn conclude_without_remote(&self, ip: IpAddr, status: GeoStatus) -> Arc<Answer> {
+        let behind = self.databases.iter().flatten();
+        let mut found = behind.filter_map(|database| database.lookup(ip));
+        match found.next() {
+            Some(location) => Arc::new(Answer::located(location, GeoSource::Database)),
+            None => self.unlocated.of(status),
+        }
+    }
+
+    fn look_up(&self, ip: IpAddr) -> Look {
+        for (place, provider) in self.providers.0.iter().enumerate() {
+            match (provider, self.databases.get(place)) {
+                (Provider::Remote(_), _) => return Look::Ask(ip, place),
+                (Provider::Database(_), Some(Some(database))) => {
+                    if let Some(location) = database.lookup(ip) {
+                        return Look::Known(Arc::new(Answer::located(
+                            location,
+                            GeoSource::Database,
+                        )));
+                    }
+                }
+                (Provider::Database(_), _) => {}
+            }
+        }
+        let nobody = self.providers.0.is_empty();
+        let status = if nobody { GeoStatus::Disabled } else { GeoStatus::NotFound };
+        Look::Known(self.unlocated.of(status))
+    }
+
+    fn keep(&mut self, ip: IpAddr, answer: &Arc<Answer>, until: Option<Duration>) {
+        self.cache.put(ip, Cached { answer: Arc::clone(answer), until });
+    }
+}
+
+/// One answer for each reason why there is none.
+struct Unlocated(Vec<(GeoStatus, Arc<Answer>)>);
+
+impl Unlocated {
+    fn new() -> Self {
+        Self(
+            GeoStatus::ALL
+                .iter()
+                .map(|status| (*status, Arc::new(Answer::unlocated(*status))))
+                .collect(),
+        )
+    }
+
+    fn of(&self, status: GeoStatus) -> Arc<Answer> {
+        let known = self.0.iter().find(|(of, _)| *of == status);
+        known.map_or_else(|| Arc::new(Answer::unlocated(status)), |(_, answer)| Arc::clone(answer))
+    }
+}

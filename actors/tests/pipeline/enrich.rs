@@ -1,0 +1,98 @@
+//! Remote answers: who is asked, how long an epoch waits, and what becomes of hits without an answer.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use hitstream_actors::enricher::{Provider, Providers, RemoteLocator};
+use hitstream_domain::geo::{GeoSource, GeoStatus, Location};
+
+use crate::model::{Hit, Record};
+use crate::stage::{Stage, minutes};
+
+/// A provider that knows where even addresses are, does not know odd ones, and never answers about those that end in 9.
+#[derive(Default)]
+struct Remote {
+    asked: Mutex<Vec<(IpAddr, u32)>>,
+}
+
+impl RemoteLocator for Remote {
+    fn source(&self) -> GeoSource {
+        GeoSource::Ip2Location
+    }
+
+    fn locate(&self, ip: IpAddr, hits: u32) -> BoxFuture<'static, Result<Location, GeoStatus>> {
+        self.asked.lock().unwrap().push((ip, hits));
+        let IpAddr::V4(v4) = ip else { panic!("{ip}") };
+        let last = v4.octets()[3];
+        async move {
+            if last % 10 == 9 {
+                return std::future::pending().await;
+            }
+            actix::clock::sleep(Duration::from_millis(u64::from(last))).await;
+            let country_code = Some(Arc::from(if last < 4 { "AA" } else { "BB" }));
+            let known = Location { country_code, ..Location::default() };
+            if last % 2 == 0 { Ok(known) } else { Err(GeoStatus::NotFound) }
+        }
+        .boxed()
+    }
+}
+
+fn hit_from(ip: &str) -> Record {
+    let time = 1_700_000_000_000_000;
+    let value = format!(r#"{{"event_time":{time},"host":"a","ip":"{ip}"}}"#);
+    let hit = Hit { time, host: Some("a".to_owned()), referrer: None };
+    Record { value: Some(value.into_bytes()), timestamp: None, truth: Ok(hit) }
+}
+
+fn stage(addresses: &[&str], deadline: Duration) -> (Stage, Arc<Remote>) {
+    let topic = vec![addresses.iter().map(|ip| hit_from(ip)).collect()];
+    let mut stage = Stage::with_topic(minutes(), topic);
+    let remote = Arc::new(Remote::default());
+    stage.providers = Providers::new(vec![Provider::Remote(Arc::clone(&remote) as _)]);
+    stage.settings.enrich.deadline = deadline;
+    (stage, remote)
+}
+
+#[actix::test]
+async fn hits_wait_for_their_visitors_to_be_located() {
+    let addresses = ["8.8.8.2", "8.8.8.4", "8.8.8.2", "8.8.8.3", "192.168.0.2", "no address"];
+    let (stage, remote) = stage(&addresses, Duration::from_secs(60));
+    stage.run(&stage.source(100)).await;
+    stage.check();
+    let tables = stage.store.tables();
+    let found = |offset| tables.places[&(0, offset)].clone().map(|text| text.unwrap_or_default());
+    assert_eq!(found(0), ["ip2location", "", "AA"]);
+    assert_eq!(found(1), ["ip2location", "", "BB"]);
+    assert_eq!(found(2), found(0));
+    assert_eq!(found(3), ["", "not_found", ""]);
+    assert_eq!(found(4), ["", "private", ""]);
+    assert_eq!(found(5), ["", "invalid_ip", ""]);
+    let by_country = |code: Option<&str>| -> u64 {
+        let of = tables
+            .by_place
+            .iter()
+            .filter(|((rollup, _, _, country), _)| *rollup == 1 && country.as_deref() == code);
+        of.map(|(_, hits)| hits).sum()
+    };
+    assert_eq!([Some("AA"), Some("BB"), None].map(by_country), [2, 1, 3]);
+    let mut asked = remote.asked.lock().unwrap().clone();
+    asked.sort();
+    let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+    assert_eq!(asked, [(ip("8.8.8.2"), 2), (ip("8.8.8.3"), 1), (ip("8.8.8.4"), 1)]);
+}
+
+#[actix::test]
+async fn provider_that_never_answers_costs_an_epoch_the_deadline_and_nothing_else() {
+    let deadline = Duration::from_millis(300);
+    let (stage, _) = stage(&["8.8.8.9", "8.8.8.2", "8.8.8.9"], deadline);
+    let begin = Instant::now();
+    stage.run(&stage.source(100)).await;
+    assert!(begin.elapsed() >= deadline, "{:?}", begin.elapsed());
+    stage.check();
+    let places = stage.store.tables().places;
+    let statuses: Vec<_> = places.values().map(|[_, status, _]| status.as_deref()).collect();
+    assert_eq!(statuses, [Some("timeout"), None, Some("timeout")]);
+}
