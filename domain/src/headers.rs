@@ -32,6 +32,13 @@ impl<'a> Header<'a> {
             each(self.value);
         }
     }
+
+    /// Appends the member as it stands.
+    pub(crate) fn write_to(self, out: &mut String) {
+        out.push_str(self.name);
+        out.push(':');
+        out.push_str(self.value);
+    }
 }
 
 /// What a JSON string means; none for any other JSON. Lone surrogates and NUL become U+FFFD.
