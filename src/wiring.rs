@@ -7,15 +7,18 @@ use hitstream_actors::enricher::database::{DatabaseError, DatabaseHandle};
 use hitstream_actors::enricher::{Provider, Providers};
 use hitstream_actors::metrics::Metrics;
 use hitstream_actors::settings::{
-    EnrichSettings, FlushLimits, KafkaSettings, OnDataLoss, PoolSizes, Settings, StartAt,
+    EnrichSettings, FlushLimits, KafkaSettings, KeepSettings, OnDataLoss, PoolSizes, Settings,
+    StartAt,
 };
 use hitstream_actors::writer::postgres::{PipelineSettings, PostgresSettings};
+use hitstream_domain::client::{ClientRule, ClientRuleError};
+use hitstream_domain::privacy::{IpPrivacy, Privacy};
 use hitstream_domain::rollup::{ROLLUPS, Rollup, WEB_TRAFFIC_BY_CITY, WEB_TRAFFIC_BY_COUNTRY};
 use hitstream_domain::watermark::TimeRules;
 use hitstream_domain::window::WindowSpec;
 
 use crate::cli::CliError;
-use crate::config::{self, Config, GeoProvider};
+use crate::config::{self, Config, GeoProvider, KeptIp};
 
 /// Settings of the pipeline; with `until_end` services may be out of reach for `patience` only.
 pub(crate) fn settings(
@@ -40,6 +43,13 @@ pub(crate) fn settings(
             cached_addresses: config.enrich.cached_addresses.get(),
             rollups: rollups(config),
         },
+        keep: Arc::new(KeepSettings {
+            client: client_rule(config)
+                .transpose()
+                .map_err(|error| CliError::Usage(error.to_string()))?,
+            privacy: privacy(config),
+            payloads: config.rejects.keep_payload,
+        }),
         pools: PoolSizes {
             threads: config.actors.threads.get().get(),
             window_shards: config.actors.window_shards.get().get(),
@@ -50,6 +60,27 @@ pub(crate) fn settings(
         until_end,
         patience,
     })
+}
+
+/// Whose word is taken for who called the proxies in front of a site; `None` where nobody's is.
+pub(crate) fn client_rule(config: &Config) -> Option<Result<ClientRule, ClientRuleError>> {
+    let input = &config.input;
+    let is_wanted = !input.client_header.is_empty() || !input.trusted_proxies.is_empty();
+    is_wanted.then(|| ClientRule::new(&input.client_header, &input.trusted_proxies))
+}
+
+fn privacy(config: &Config) -> Privacy {
+    let header = &config.input.client_header;
+    Privacy {
+        ip: match config.privacy.ip {
+            KeptIp::Full => IpPrivacy::Full,
+            KeptIp::Truncate => IpPrivacy::Truncate,
+            KeptIp::Hash => IpPrivacy::Hash,
+            KeptIp::Drop => IpPrivacy::Drop,
+        },
+        strip_query: config.privacy.strip_query,
+        client_header: (!header.is_empty()).then(|| header.as_str().into()),
+    }
 }
 
 /// The places in `ROLLUPS` of those that are summed by place.

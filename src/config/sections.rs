@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::kafka::KafkaConfig;
 use super::postgres::PostgresConfig;
 use super::secret::Secret;
-use super::values::{ByteSize, Parallelism, duration, list_of, one_of};
+use super::values::{ByteSize, Parallelism, duration, list_of, one_of, texts};
 
 /// All settings of one instance, complete and checked.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -33,6 +33,10 @@ pub struct Config {
     pub enrich: EnrichConfig,
     /// Sums beside those by host and referrer.
     pub rollups: RollupsConfig,
+    /// What is kept of visitors.
+    pub privacy: PrivacyConfig,
+    /// What is kept of rejected records.
+    pub rejects: RejectsConfig,
     /// How the work is spread over cores.
     pub actors: ActorsConfig,
     /// How an instance ends.
@@ -72,6 +76,11 @@ pub struct InputConfig {
     /// How far ahead of its Kafka timestamp an event time may be.
     #[serde(with = "duration")]
     pub max_future_skew: Duration,
+    /// Header in which proxies write whom they were called by; empty is none.
+    pub client_header: String,
+    /// Networks and addresses of proxies that are believed.
+    #[serde(deserialize_with = "texts")]
+    pub trusted_proxies: Vec<String>,
 }
 
 /// `[flush]`
@@ -149,6 +158,25 @@ pub struct Ip2LocationConfig {
     pub keep_for: Duration,
 }
 
+/// `[privacy]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrivacyConfig {
+    /// What is kept of addresses.
+    #[serde(deserialize_with = "one_of")]
+    pub ip: KeptIp,
+    /// Whether URLs and referrers are kept without their query.
+    pub strip_query: bool,
+}
+
+/// `[rejects]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RejectsConfig {
+    /// Whether rejected records are stored with their value.
+    pub keep_payload: bool,
+}
+
 /// `[rollups]`
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -213,6 +241,20 @@ pub enum GeoProvider {
     /// IP2Location.io.
     #[value(name = "ip2location")]
     Ip2Location,
+}
+
+/// What is kept of addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum KeptIp {
+    /// All.
+    Full,
+    /// The network.
+    Truncate,
+    /// A hash, with a key of the day.
+    Hash,
+    /// Nothing.
+    Drop,
 }
 
 /// After what time a budget begins anew.

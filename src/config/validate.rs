@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use hitstream_actors::settings::DEFAULT_SESSION_TIMEOUT_MS;
+use hitstream_domain::client::ClientRuleError;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -33,6 +34,13 @@ pub(super) fn check(config: &Config, tree: &Tree, problems: &mut Vec<Problem>) {
     check_postgres(config, &mut found);
     check_times(config, &mut found);
     check_amounts(config, &mut found);
+    if let Some(Err(error)) = crate::wiring::client_rule(config) {
+        let key = match error {
+            ClientRuleError::HeaderName(_) => "input.client_header",
+            _ => "input.trusted_proxies",
+        };
+        found.add(key, error.to_string());
+    }
     found.require(
         is_log_filter(&config.log.level),
         "log.level",

@@ -5,6 +5,7 @@
 
 mod close_open;
 mod commit;
+mod daily_key;
 mod days;
 mod frontier;
 mod hung;
