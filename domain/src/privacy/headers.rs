@@ -56,12 +56,14 @@ pub(super) fn scrub<'a>(given: &'a str, privacy: &Privacy) -> Option<Cow<'a, str
 
 fn must_go(header: Header<'_>, privacy: &Privacy) -> bool {
     let name = header.name();
-    let is_one_of = |names: &[&str]| names.iter().any(|listed| is_name(&name, listed));
+    let plain = without_cgi_prefix(&name);
+    let is_one_of = |names: &[&str]| names.iter().any(|listed| is_same(plain, listed));
     let hides_address = privacy.ip != IpPrivacy::Full;
-    if hides_address
-        && (is_one_of(ADDRESSES) || is_one_of(privacy.client_header.as_deref().as_slice()))
-    {
-        return true;
+    if hides_address {
+        let is_client = |listed: &str| is_same(&name, listed) || is_same(plain, listed);
+        if is_one_of(ADDRESSES) || privacy.client_header.as_deref().is_some_and(is_client) {
+            return true;
+        }
     }
     if privacy.strip_query && is_one_of(URLS) {
         return true;
@@ -75,18 +77,18 @@ fn must_go(header: Header<'_>, privacy: &Privacy) -> bool {
     goes
 }
 
-/// Whether names are the same, in the spelling of HTTP or of CGI (`HTTP_X_REAL_IP`).
-fn is_name(given: &str, carrier: &str) -> bool {
-    let plain = given
-        .split_at_checked(5)
-        .filter(|(prefix, _)| same(prefix, "http-"))
-        .map_or(given, |(_, name)| name);
-    same(plain, carrier) || same(given, carrier)
+/// `X_REAL_IP` of `HTTP_X_REAL_IP`.
+fn without_cgi_prefix(name: &str) -> &str {
+    match name.split_at_checked(5) {
+        Some((prefix, rest)) if is_same(prefix, "http-") => rest,
+        _ => name,
+    }
 }
 
-fn same(given: &str, name: &str) -> bool {
+/// Whether names are the same, in the spelling of HTTP or of CGI.
+fn is_same(given: &str, name: &str) -> bool {
     let fold = |b: u8| if b == b'_' { b'-' } else { b.to_ascii_lowercase() };
-    given.bytes().map(fold).eq(name.bytes().map(fold))
+    given.len() == name.len() && given.bytes().map(fold).eq(name.bytes().map(fold))
 }
 
 fn lists_address(text: &str) -> bool {
