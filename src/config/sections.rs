@@ -124,6 +124,8 @@ pub struct EnrichConfig {
     /// Longest wait of an epoch for enrichment.
     #[serde(with = "duration")]
     pub deadline: Duration,
+    /// Addresses a second whose events are filled in later; 0 for none.
+    pub repair_per_second: u32,
     /// IP2Location.io.
     pub ip2location: Ip2LocationConfig,
 }

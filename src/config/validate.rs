@@ -261,6 +261,16 @@ fn check_amounts(config: &Config, found: &mut Found<'_>) {
         "events.max_partitions",
         "must be between 1 and 10000",
     );
+    found.require(
+        config.enrich.repair_per_second <= 1_000,
+        "enrich.repair_per_second",
+        "must be between 0 (off) and 1000",
+    );
+    found.require(
+        config.enrich.cached_addresses.get() <= 100_000_000,
+        "enrich.cached_addresses",
+        "must be between 1 and 100000000",
+    );
     let counts = [
         ("enrich.workers", config.enrich.workers),
         ("actors.threads", config.actors.threads),

@@ -1,5 +1,6 @@
 //! `run`: the pipeline, from settings to its end.
 
+mod repair;
 mod summary;
 
 use std::sync::Arc;
@@ -75,7 +76,12 @@ async fn pipeline(config: &Config, args: &RunArgs, tally: Tally) -> Result<Stopp
     let (blueprint, source, store) = prepared?;
     tokio::spawn(keep_databases_fresh(blueprint.providers.clone()));
     if config.privacy.ip == KeptIp::Hash {
-        tokio::spawn(keep_daily_key_fresh(store, blueprint.daily_key.clone()));
+        tokio::spawn(keep_daily_key_fresh(store.clone(), blueprint.daily_key.clone()));
+    }
+    if let Some(remote) = blueprint.providers.remote()
+        && let Some(pause) = repair::pause(config)
+    {
+        tokio::spawn(repair::repair(store.clone(), remote, pause));
     }
     let observer = Observer::new(tally, args.until_end).start();
     let blueprint = Blueprint { observers: vec![observer.recipient()], ..blueprint };

@@ -14,6 +14,7 @@ mod migrations;
 mod pipeline;
 mod refused;
 mod release;
+mod repair;
 mod session;
 mod tables;
 mod types;
@@ -36,6 +37,7 @@ pub use close_open::CloseReport;
 pub use commit::ROW_MISSING;
 pub use migrations::{MigrationReport, check_server, tables_version};
 pub use release::FrontierReport;
+pub use repair::WaitingEvents;
 pub use session::PostgresSettings;
 
 use self::days::KnownDays;
