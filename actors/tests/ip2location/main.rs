@@ -13,6 +13,7 @@ mod bench;
 mod budget;
 mod failing;
 mod keeping;
+mod postgres;
 mod secret;
 mod tls;
 
