@@ -6,6 +6,7 @@
 mod answer;
 mod daily_key;
 pub mod database;
+pub mod ip2location;
 mod locator;
 mod row;
 
