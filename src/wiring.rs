@@ -4,6 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hitstream_actors::enricher::database::{DatabaseError, DatabaseHandle};
+use hitstream_actors::enricher::ip2location::{
+    ApiKey, Budget, BudgetPeriod, Ip2Location, Ip2LocationSettings, LocationStore,
+};
 use hitstream_actors::enricher::{Provider, Providers};
 use hitstream_actors::metrics::Metrics;
 use hitstream_actors::settings::{
@@ -93,28 +96,69 @@ fn rollups(config: &Config) -> Vec<usize> {
     ROLLUPS.iter().enumerate().filter(|(_, rollup)| is_on(rollup)).map(|(at, _)| at).collect()
 }
 
-/// Who knows where visitors are.
+/// Who knows where visitors are; what is asked over HTTP and what that costs is kept in `store`.
 ///
 /// # Errors
-/// A database that cannot be used.
-pub(crate) fn providers(config: &Config, metrics: &Metrics) -> Result<Providers, CliError> {
-    let enrich = &config.enrich;
-    let unusable = |error: DatabaseError| CliError::Usage(error.to_string());
-    let mut chain = Vec::new();
-    for provider in &enrich.providers {
-        chain.push(match provider {
-            GeoProvider::Database => {
-                let database = if enrich.database.as_os_str().is_empty() {
-                    DatabaseHandle::embedded(metrics.clone())
-                } else {
-                    DatabaseHandle::open(&enrich.database, metrics.clone())
-                };
-                Provider::Database(Arc::new(database.map_err(unusable)?))
-            }
-            GeoProvider::Ip2Location => continue,
-        });
-    }
+/// A database that cannot be used, and settings of IP2Location.io that make no request.
+pub(crate) fn providers(
+    config: &Config,
+    store: &Arc<dyn LocationStore>,
+    metrics: &Metrics,
+) -> Result<Providers, CliError> {
+    let provider = |provider: &GeoProvider| match provider {
+        GeoProvider::Database => {
+            let database = database(config, metrics);
+            let database = database.map_err(|error| CliError::Usage(error.to_string()))?;
+            Ok(Provider::Database(Arc::new(database)))
+        }
+        GeoProvider::Ip2Location => {
+            let service =
+                Ip2Location::start(ip2location(config), Arc::clone(store), metrics.clone());
+            let service = service.map_err(|error| CliError::Usage(error.to_string()))?;
+            Ok(Provider::Remote(Arc::new(service)))
+        }
+    };
+    let chain = config.enrich.providers.iter().map(provider).collect::<Result<_, CliError>>()?;
     Ok(Providers::new(chain))
+}
+
+/// The local database.
+pub(crate) fn database(
+    config: &Config,
+    metrics: &Metrics,
+) -> Result<DatabaseHandle, DatabaseError> {
+    let file = &config.enrich.database;
+    if file.as_os_str().is_empty() {
+        DatabaseHandle::embedded(metrics.clone())
+    } else {
+        DatabaseHandle::open(file, metrics.clone())
+    }
+}
+
+/// How to use IP2Location.io. Where addresses are not kept whole, none is kept with its location either.
+pub(crate) fn ip2location(config: &Config) -> Ip2LocationSettings {
+    let remote = &config.enrich.ip2location;
+    let is_kept = !remote.keep_for.is_zero() && config.privacy.ip == KeptIp::Full;
+    Ip2LocationSettings {
+        base_url: remote.base_url.clone(),
+        key: (!remote.key.is_empty()).then(|| ApiKey::new(remote.key.reveal())),
+        root_ca: (!remote.root_ca.as_os_str().is_empty()).then(|| remote.root_ca.clone()),
+        timeout: remote.timeout,
+        concurrency: remote.concurrency,
+        per_second: remote.per_second,
+        budget: Some(Budget {
+            count: remote.budget,
+            period: match remote.budget_period {
+                config::BudgetPeriod::Day => BudgetPeriod::Day,
+                config::BudgetPeriod::Month => BudgetPeriod::Month,
+            },
+        }),
+        retries: remote.retries,
+        negative_ttl: remote.negative_ttl,
+        keep_for: is_kept.then_some(remote.keep_for),
+        failing_rest: remote.failing_rest,
+        refused_rest: remote.refused_rest,
+    }
 }
 
 /// How to reach the topic.

@@ -1,6 +1,6 @@
 //! The settings by section. `config/hitstream.toml` has the defaults and says what each one does.
 
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -146,7 +146,7 @@ pub struct Ip2LocationConfig {
     /// Requests in a second.
     pub per_second: NonZeroU32,
     /// Requests in a period, of all instances together.
-    pub budget: u32,
+    pub budget: NonZeroU64,
     /// The period.
     #[serde(deserialize_with = "one_of")]
     pub budget_period: BudgetPeriod,
@@ -154,10 +154,18 @@ pub struct Ip2LocationConfig {
     pub retries: u32,
     /// How long an address that nobody knew is not asked for again.
     #[serde(with = "duration")]
-    pub not_found_for: Duration,
-    /// How long answers are kept in PostgreSQL.
+    pub negative_ttl: Duration,
+    /// How long answers are kept in PostgreSQL; zero keeps none.
     #[serde(with = "duration")]
     pub keep_for: Duration,
+    /// How long nothing is asked after several failures in a row.
+    #[serde(with = "duration")]
+    pub failing_rest: Duration,
+    /// How long nothing is asked after the service refused the key.
+    #[serde(with = "duration")]
+    pub refused_rest: Duration,
+    /// PEM file of certificates to trust; empty is none.
+    pub root_ca: PathBuf,
 }
 
 /// `[privacy]`

@@ -213,6 +213,12 @@ fn check_times(config: &Config, found: &mut Found<'_>) {
         "must be at least twice flush.interval: an idle claim would expire before the commit that renews it",
     );
     found.range("enrich.deadline", config.enrich.deadline, MILLISECOND, 60 * SECOND);
+    let remote = &config.enrich.ip2location;
+    found.range("enrich.ip2location.timeout", remote.timeout, MILLISECOND, 60 * SECOND);
+    found.range("enrich.ip2location.negative_ttl", remote.negative_ttl, SECOND, YEAR);
+    found.range("enrich.ip2location.keep_for", remote.keep_for, Duration::ZERO, 10 * YEAR);
+    found.range("enrich.ip2location.failing_rest", remote.failing_rest, MILLISECOND, HOUR);
+    found.range("enrich.ip2location.refused_rest", remote.refused_rest, MILLISECOND, DAY);
     found.range("actors.stall_timeout", config.actors.stall_timeout, 5 * SECOND, HOUR);
     found.range("shutdown.timeout", config.shutdown.timeout, 100 * MILLISECOND, DAY);
 }

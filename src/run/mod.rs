@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use actix::Actor;
 use hitstream_actors::backoff::Backoff;
+use hitstream_actors::enricher::ip2location::LocationStore;
 use hitstream_actors::enricher::{DailyKeyHandle, Providers};
 use hitstream_actors::group_member::kafka::KafkaSource;
 use hitstream_actors::messages::Fatal;
@@ -16,7 +17,7 @@ use hitstream_actors::readiness::Readiness;
 use hitstream_actors::store::StoreError;
 use hitstream_actors::supervisor::{Blueprint, PipelineSupervisor, Shutdown};
 use hitstream_actors::writer::postgres::{
-    MigrationReport, PostgresSettings, PostgresStore, migrate,
+    MigrationReport, PostgresLocations, PostgresSettings, PostgresStore, migrate,
 };
 use hitstream_domain::privacy::DailyKey;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -171,10 +172,12 @@ async fn prepare(
     until_end: bool,
 ) -> Result<(Blueprint, Arc<KafkaSource>, Arc<PostgresStore>), CliError> {
     let metrics = Metrics::new();
-    let providers = wiring::providers(config, &metrics)?;
     let patience = until_end.then_some(PATIENCE);
     let settings = wiring::settings(config, until_end, patience)?;
     let postgres = wiring::postgres(config);
+    let store = Arc::new(PostgresStore::new(postgres.clone(), wiring::pipeline(config)?));
+    let locations: Arc<dyn LocationStore> = Arc::new(PostgresLocations::new(store.clone()));
+    let providers = wiring::providers(config, &locations, &metrics)?;
     let report = migrated(config, &postgres, until_end.then_some(database::LIMIT)).await?;
     if !report.applied.is_empty() {
         info!(applied = report.applied.join(", "), "tables are at version {}", report.version);
@@ -185,7 +188,6 @@ async fn prepare(
     let source = KafkaSource::join(settings.kafka.clone(), settings.stall_timeout)
         .map_err(|error| topic::failure(config, error))?;
     let source = Arc::new(source);
-    let store = Arc::new(PostgresStore::new(postgres, wiring::pipeline(config)?));
     let daily_key = DailyKeyHandle::default();
     if config.privacy.ip == KeptIp::Hash {
         daily_key.replace(first_daily_key(config, &store, patience).await?);
