@@ -5,10 +5,14 @@ pub(crate) mod expected;
 pub(crate) mod group;
 pub(crate) mod hit;
 pub(crate) mod kafka;
+#[path = "../../actors/src/enricher/database/fixture.rs"]
+#[allow(dead_code, reason = "the tests of the reader need more kinds of values than these")]
+pub(crate) mod mmdb;
 pub(crate) mod model;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod random;
+pub(crate) mod rollups;
 pub(crate) mod scratch;
 pub(crate) mod server;
 pub(crate) mod traffic;
