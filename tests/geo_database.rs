@@ -226,6 +226,14 @@ fn geo_database_that_cannot_be_used_at_start_is_a_mistake_and_says_what_to_do() 
                 assert!(finished.stderr.contains(word), "no {word:?} in {finished}");
             }
         }
+        let checked = bench.hitstream(&["check", "--json"]).finish();
+        assert_eq!(checked.code, Some(64), "{checked}");
+        let answer = checked.json();
+        let geo =
+            answer["checks"].as_array().unwrap().iter().find(|c| c["check"] == "geo").unwrap();
+        let said = format!("{} {}", geo["detail"], geo["advice"]);
+        assert!(geo["result"] == "fail" && said.contains(words[0]), "{geo}");
+        assert!(geo["advice"].as_str().unwrap().contains(words[words.len() - 1]), "{geo}");
     };
     assert_refused(&["cannot read the geolocation database", "No such file", "enrich.database"]);
     std::fs::create_dir(&file).unwrap();

@@ -358,6 +358,9 @@ fn geo_rollup_that_refuses_a_country_leaves_it_out_and_everything_else_counts() 
         }
         let finished = bench.done(&["run", "--until-end"]);
         assert!(finished.stderr.contains("no_at"), "{finished}");
+        // The log promises no rejects where there are none.
+        assert!(finished.stderr.contains("PostgreSQL refuses sums by place"), "{finished}");
+        assert!(!finished.stderr.contains("their records will be rejected"), "{finished}");
         bench.assert_equals(&bench.model(300, 300));
 
         let [all, refused] = [[140, 47], [280, 94]][run];
