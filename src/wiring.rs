@@ -4,18 +4,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hitstream_actors::enricher::database::{DatabaseError, DatabaseHandle};
+use hitstream_actors::enricher::ip2location::{
+    ApiKey, Budget, BudgetPeriod, Ip2Location, Ip2LocationSettings, LocationStore,
+};
 use hitstream_actors::enricher::{Provider, Providers};
 use hitstream_actors::metrics::Metrics;
 use hitstream_actors::settings::{
-    EnrichSettings, FlushLimits, KafkaSettings, OnDataLoss, PoolSizes, Settings, StartAt,
+    EnrichSettings, FlushLimits, KafkaSettings, KeepSettings, OnDataLoss, PoolSizes, Settings,
+    StartAt,
 };
 use hitstream_actors::writer::postgres::{PipelineSettings, PostgresSettings};
+use hitstream_domain::client::{ClientRule, ClientRuleError};
+use hitstream_domain::privacy::{IpPrivacy, Privacy};
 use hitstream_domain::rollup::{ROLLUPS, Rollup, WEB_TRAFFIC_BY_CITY, WEB_TRAFFIC_BY_COUNTRY};
 use hitstream_domain::watermark::TimeRules;
 use hitstream_domain::window::WindowSpec;
 
 use crate::cli::CliError;
-use crate::config::{self, Config, GeoProvider};
+use crate::config::{self, Config, GeoProvider, KeptIp};
 
 /// Settings of the pipeline; with `until_end` services may be out of reach for `patience` only.
 pub(crate) fn settings(
@@ -40,6 +46,13 @@ pub(crate) fn settings(
             cached_addresses: config.enrich.cached_addresses.get(),
             rollups: rollups(config),
         },
+        keep: Arc::new(KeepSettings {
+            client: client_rule(config)
+                .transpose()
+                .map_err(|error| CliError::Usage(error.to_string()))?,
+            privacy: privacy(config),
+            payloads: config.rejects.keep_payload,
+        }),
         pools: PoolSizes {
             threads: config.actors.threads.get().get(),
             window_shards: config.actors.window_shards.get().get(),
@@ -52,6 +65,27 @@ pub(crate) fn settings(
     })
 }
 
+/// Whose word is taken for who called the proxies in front of a site; `None` where nobody's is.
+pub(crate) fn client_rule(config: &Config) -> Option<Result<ClientRule, ClientRuleError>> {
+    let input = &config.input;
+    let is_wanted = !input.client_header.is_empty() || !input.trusted_proxies.is_empty();
+    is_wanted.then(|| ClientRule::new(&input.client_header, &input.trusted_proxies))
+}
+
+fn privacy(config: &Config) -> Privacy {
+    let header = &config.input.client_header;
+    Privacy {
+        ip: match config.privacy.ip {
+            KeptIp::Full => IpPrivacy::Full,
+            KeptIp::Truncate => IpPrivacy::Truncate,
+            KeptIp::Hash => IpPrivacy::Hash,
+            KeptIp::Drop => IpPrivacy::Drop,
+        },
+        strip_query: config.privacy.strip_query,
+        client_header: (!header.is_empty()).then(|| header.as_str().into()),
+    }
+}
+
 /// The places in `ROLLUPS` of those that are summed by place.
 fn rollups(config: &Config) -> Vec<usize> {
     let is_on = |rollup: &Rollup| match *rollup {
@@ -62,28 +96,69 @@ fn rollups(config: &Config) -> Vec<usize> {
     ROLLUPS.iter().enumerate().filter(|(_, rollup)| is_on(rollup)).map(|(at, _)| at).collect()
 }
 
-/// Who knows where visitors are.
+/// Who knows where visitors are; what is asked over HTTP and what that costs is kept in `store`.
 ///
 /// # Errors
-/// A database that cannot be used.
-pub(crate) fn providers(config: &Config, metrics: &Metrics) -> Result<Providers, CliError> {
-    let enrich = &config.enrich;
-    let unusable = |error: DatabaseError| CliError::Usage(error.to_string());
-    let mut chain = Vec::new();
-    for provider in &enrich.providers {
-        chain.push(match provider {
-            GeoProvider::Database => {
-                let database = if enrich.database.as_os_str().is_empty() {
-                    DatabaseHandle::embedded(metrics.clone())
-                } else {
-                    DatabaseHandle::open(&enrich.database, metrics.clone())
-                };
-                Provider::Database(Arc::new(database.map_err(unusable)?))
-            }
-            GeoProvider::Ip2Location => continue,
-        });
-    }
+/// A database that cannot be used, and settings of IP2Location.io that make no request.
+pub(crate) fn providers(
+    config: &Config,
+    store: &Arc<dyn LocationStore>,
+    metrics: &Metrics,
+) -> Result<Providers, CliError> {
+    let provider = |provider: &GeoProvider| match provider {
+        GeoProvider::Database => {
+            let database = database(config, metrics);
+            let database = database.map_err(|error| CliError::Usage(error.to_string()))?;
+            Ok(Provider::Database(Arc::new(database)))
+        }
+        GeoProvider::Ip2Location => {
+            let service =
+                Ip2Location::start(ip2location(config), Arc::clone(store), metrics.clone());
+            let service = service.map_err(|error| CliError::Usage(error.to_string()))?;
+            Ok(Provider::Remote(Arc::new(service)))
+        }
+    };
+    let chain = config.enrich.providers.iter().map(provider).collect::<Result<_, CliError>>()?;
     Ok(Providers::new(chain))
+}
+
+/// The local database.
+pub(crate) fn database(
+    config: &Config,
+    metrics: &Metrics,
+) -> Result<DatabaseHandle, DatabaseError> {
+    let file = &config.enrich.database;
+    if file.as_os_str().is_empty() {
+        DatabaseHandle::embedded(metrics.clone())
+    } else {
+        DatabaseHandle::open(file, metrics.clone())
+    }
+}
+
+/// How to use IP2Location.io. Where addresses are not kept whole, none is kept with its location either.
+pub(crate) fn ip2location(config: &Config) -> Ip2LocationSettings {
+    let remote = &config.enrich.ip2location;
+    let is_kept = !remote.keep_for.is_zero() && config.privacy.ip == KeptIp::Full;
+    Ip2LocationSettings {
+        base_url: remote.base_url.clone(),
+        key: (!remote.key.is_empty()).then(|| ApiKey::new(remote.key.reveal())),
+        root_ca: (!remote.root_ca.as_os_str().is_empty()).then(|| remote.root_ca.clone()),
+        timeout: remote.timeout,
+        concurrency: remote.concurrency,
+        per_second: remote.per_second,
+        budget: Some(Budget {
+            count: remote.budget,
+            period: match remote.budget_period {
+                config::BudgetPeriod::Day => BudgetPeriod::Day,
+                config::BudgetPeriod::Month => BudgetPeriod::Month,
+            },
+        }),
+        retries: remote.retries,
+        negative_ttl: remote.negative_ttl,
+        keep_for: is_kept.then_some(remote.keep_for),
+        failing_rest: remote.failing_rest,
+        refused_rest: remote.refused_rest,
+    }
 }
 
 /// How to reach the topic.

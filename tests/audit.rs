@@ -165,7 +165,10 @@ fn everything_that_somebody_breaks_is_named() {
         "UPDATE frontier SET f = '2024-05-17T12:00:00Z'",
         0,
         0,
-        &["1 final rows belong to windows"],
+        &[
+            "web_traffic: 1 final rows belong to windows",
+            "web_traffic_by_country: 1 final rows belong to windows",
+        ],
     );
     // Mended, it is sound again.
     bench.clean_audit();

@@ -1,6 +1,6 @@
 //! Counters of one process, for Prometheus.
 
-use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 /// Everything that is counted; cheap to clone, all clones count the same.
 #[derive(Clone, Debug)]
@@ -16,6 +16,22 @@ pub struct Metrics {
     pub late_revocations: IntCounter,
     /// Claims committed that a partition is idle.
     pub idle_claims: IntCounter,
+    /// Addresses that IP2Location.io was to locate, by outcome: `located`, `stored` (another request's answer),
+    /// `remembered` (not found lately), or a `geo_status`.
+    pub ip2location_lookups: IntCounterVec,
+    /// Requests to IP2Location.io, by outcome: `located`, `unknown`, `declined`, `refused`, `limited`, `timeout`,
+    /// `network`, `status`, `unreadable`.
+    pub ip2location_requests: IntCounterVec,
+    /// Requests to IP2Location.io that are to be made again after a failure that may pass.
+    pub ip2location_retries: IntCounter,
+    /// Addresses that wait to be asked for.
+    pub ip2location_waiting: IntGauge,
+    /// How many may wait.
+    pub ip2location_waiting_capacity: IntGauge,
+    /// Whether IP2Location.io has not answered since the breaker opened: 1 or 0.
+    pub ip2location_breaker_open: IntGauge,
+    /// Requests left of the budget, as far as this instance knows; zero where there is no budget.
+    pub ip2location_budget_left: IntGauge,
     /// Files that were to become the geolocation database, by [`DatabaseLoad`].
     geo_database_loads: IntCounterVec,
 }
@@ -77,6 +93,43 @@ impl Metrics {
                 "hitstream_idle_claims_total",
                 "Claims committed that a partition is idle.",
             ),
+            ip2location_lookups: counters(
+                &registry,
+                "hitstream_ip2location_lookups_total",
+                "Addresses that IP2Location.io was to locate, by outcome.",
+                "outcome",
+            ),
+            ip2location_requests: counters(
+                &registry,
+                "hitstream_ip2location_requests_total",
+                "Requests to IP2Location.io, by outcome.",
+                "outcome",
+            ),
+            ip2location_retries: counter(
+                &registry,
+                "hitstream_ip2location_retries_total",
+                "Requests to IP2Location.io that are to be made again after a failure that may pass.",
+            ),
+            ip2location_waiting: gauge(
+                &registry,
+                "hitstream_ip2location_waiting",
+                "Addresses that wait to be asked for.",
+            ),
+            ip2location_waiting_capacity: gauge(
+                &registry,
+                "hitstream_ip2location_waiting_capacity",
+                "Addresses that may wait to be asked for.",
+            ),
+            ip2location_breaker_open: gauge(
+                &registry,
+                "hitstream_ip2location_breaker_open",
+                "Whether IP2Location.io has not answered since the breaker opened.",
+            ),
+            ip2location_budget_left: gauge(
+                &registry,
+                "hitstream_ip2location_budget_left",
+                "Requests left of the budget, as far as this instance knows.",
+            ),
             geo_database_loads: counters(
                 &registry,
                 "hitstream_geo_database_loads_total",
@@ -111,6 +164,10 @@ impl Default for Metrics {
 
 fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {
     register(registry, IntCounter::with_opts(Opts::new(name, help)))
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
+    register(registry, IntGauge::with_opts(Opts::new(name, help)))
 }
 
 fn counters(registry: &Registry, name: &str, help: &str, label: &str) -> IntCounterVec {

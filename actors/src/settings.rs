@@ -1,7 +1,10 @@
 //! What the actor system is told: validated values, no defaults.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use hitstream_domain::client::ClientRule;
+use hitstream_domain::privacy::Privacy;
 use hitstream_domain::watermark::TimeRules;
 
 /// Everything a pipeline needs to know.
@@ -19,6 +22,8 @@ pub struct Settings {
     pub store_events: bool,
     /// What enrichers do.
     pub enrich: EnrichSettings,
+    /// What is kept of visitors and records.
+    pub keep: Arc<KeepSettings>,
     /// Sizes of the pools.
     pub pools: PoolSizes,
     /// `actors.stall_timeout`: how long an actor may give no sign of life.
@@ -48,6 +53,17 @@ pub struct EnrichSettings {
     pub cached_addresses: usize,
     /// The rollups that enrichers sum, by their places in `ROLLUPS`.
     pub rollups: Vec<usize>,
+}
+
+/// What is kept of visitors and records.
+#[derive(Clone, Debug)]
+pub struct KeepSettings {
+    /// Which header tells who called the proxies in front of a site, and which proxies are believed.
+    pub client: Option<ClientRule>,
+    /// `privacy`.
+    pub privacy: Privacy,
+    /// `rejects.keep_payload`: whether rejected records are stored with their value, and with words that may quote it.
+    pub payloads: bool,
 }
 
 /// `session.timeout.ms`, unless it is set.

@@ -12,6 +12,8 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use hitstream_domain::decode::Decoder;
+use hitstream_domain::geo::address;
+use hitstream_domain::privacy::{IpPrivacy, Privacy};
 use hitstream_domain::rollup::{KeyHasher, Presum};
 use hitstream_domain::time::EventTime;
 use hitstream_domain::watermark::{TimeRules, Watermark};
@@ -143,4 +145,18 @@ fn summing_a_million_hits_of_known_keys_allocates_nothing() {
 #[test]
 fn summing_a_million_hits_in_sliding_windows_allocates_nothing() {
     assert_eq!(summing_a_million_hits_allocates(300, 120, 60, 4), 0);
+}
+
+#[test]
+fn what_privacy_need_not_change_allocates_nothing() {
+    let headers =
+        r#"{"Accept": ["text/html", "*/*"], "X-Forwarded-Proto": "https", "Via": "1.1 a, 1.1 b"}"#;
+    let privacy = Privacy { ip: IpPrivacy::Truncate, strip_query: true, client_header: None };
+    let keep_all = || {
+        assert!(black_box(privacy.headers(headers)).is_some());
+        assert!(black_box(privacy.ip("203.0.113.0", None)).is_some());
+        assert_eq!(black_box(privacy.url("/search?q")), "/search");
+        assert!(black_box(address("[2a00:1450:4001::8a%1]:443")).is_ok());
+    };
+    assert_eq!(allocations_of(keep_all), 0);
 }

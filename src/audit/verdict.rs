@@ -28,8 +28,11 @@ pub(super) fn judge(facts: &Facts, topic: &TopicDescription) -> Verdict {
         verdict.partition(partition);
     }
     let ledger = sum(facts);
+    let before = verdict.problems.len();
     for rollup in &facts.rollups {
-        verdict.rollup(rollup, &ledger);
+        // What is wrong with the sums that others are held against is not said of those again.
+        let has_sound_sums = verdict.problems.len() == before;
+        verdict.rollup(rollup, &ledger, has_sound_sums);
     }
     if let Some((size, slide)) = facts.window {
         verdict.windows_of_each(&ledger, size, slide);
@@ -105,7 +108,7 @@ impl Verdict {
         }
     }
 
-    fn rollup(&mut self, rollup: &RollupFacts, ledger: &Ledger) {
+    fn rollup(&mut self, rollup: &RollupFacts, ledger: &Ledger, has_sound_sums: bool) {
         let name = rollup.name;
         let live = rollup.final_hits + rollup.open_hits;
         let (counted, late) = match rollup.booked {
@@ -115,7 +118,7 @@ impl Verdict {
         self.compare(&format!("{name}: hits in final and open windows"), counted, live);
         self.compare(&format!("{name}: late hits"), late, rollup.late_hits);
         if let Some(booked) = &rollup.booked {
-            self.beside_web_traffic(rollup, booked, ledger);
+            self.beside_web_traffic(rollup, booked, ledger, has_sound_sums);
         }
         if rollup.keys_twice > 0 {
             self.problems.push(format!("{name}: {} keys have several rows", rollup.keys_twice));
@@ -129,7 +132,13 @@ impl Verdict {
     }
 
     /// A rollup that was switched on all the time holds what the first one does, window by window.
-    fn beside_web_traffic(&mut self, rollup: &RollupFacts, booked: &RollupLedger, ledger: &Ledger) {
+    fn beside_web_traffic(
+        &mut self,
+        rollup: &RollupFacts,
+        booked: &RollupLedger,
+        ledger: &Ledger,
+        has_sound_sums: bool,
+    ) {
         let (name, all) = (rollup.name, ledger.pairs());
         let summed = booked.counted + booked.late + booked.refused;
         if booked.refused > 0 {
@@ -148,7 +157,7 @@ impl Verdict {
             self.notes.push(format!(
                 "{name}: {summed} of {all} hits: it was not switched on all the time"
             ));
-        } else if booked.refused == 0 && rollup.windows_apart > 0 {
+        } else if booked.refused == 0 && rollup.windows_apart > 0 && has_sound_sums {
             self.problems.push(format!(
                 "{name}: {} windows hold other sums than those of web_traffic",
                 rollup.windows_apart

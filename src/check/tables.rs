@@ -18,6 +18,8 @@ pub(super) const TABLES: &[&str] = &[
     "aggregated_web_traffic_by_city",
     "aggregated_web_traffic_by_country",
     "frontier",
+    "geo_budget",
+    "ip_locations",
     "late_web_traffic",
     "late_web_traffic_by_city",
     "late_web_traffic_by_country",

@@ -18,8 +18,8 @@ pub use postgres::PostgresConfig;
 pub use secret::{MASK, Secret};
 pub use sections::{
     ActorsConfig, BudgetPeriod, Config, EnrichConfig, EventsConfig, FlushConfig, GeoProvider,
-    InputConfig, Ip2LocationConfig, LogConfig, LogFormat, OnDataLoss, RollupsConfig,
-    ShutdownConfig, Start, WatermarkConfig, WindowConfig,
+    InputConfig, Ip2LocationConfig, KeptIp, LogConfig, LogFormat, OnDataLoss, PrivacyConfig,
+    RejectsConfig, RollupsConfig, ShutdownConfig, Start, WatermarkConfig, WindowConfig,
 };
 pub(crate) use values::duration::parse as parse_duration;
 pub use values::{ByteSize, Parallelism};

@@ -1,6 +1,6 @@
 //! The settings by section. `config/hitstream.toml` has the defaults and says what each one does.
 
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::kafka::KafkaConfig;
 use super::postgres::PostgresConfig;
 use super::secret::Secret;
-use super::values::{ByteSize, Parallelism, duration, list_of, one_of};
+use super::values::{ByteSize, Parallelism, duration, list_of, one_of, texts};
 
 /// All settings of one instance, complete and checked.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -33,6 +33,10 @@ pub struct Config {
     pub enrich: EnrichConfig,
     /// Sums beside those by host and referrer.
     pub rollups: RollupsConfig,
+    /// What is kept of visitors.
+    pub privacy: PrivacyConfig,
+    /// What is kept of rejected records.
+    pub rejects: RejectsConfig,
     /// How the work is spread over cores.
     pub actors: ActorsConfig,
     /// How an instance ends.
@@ -72,6 +76,11 @@ pub struct InputConfig {
     /// How far ahead of its Kafka timestamp an event time may be.
     #[serde(with = "duration")]
     pub max_future_skew: Duration,
+    /// Header in which proxies write whom they were called by; empty is none.
+    pub client_header: String,
+    /// Networks and addresses of proxies that are believed.
+    #[serde(deserialize_with = "texts")]
+    pub trusted_proxies: Vec<String>,
 }
 
 /// `[flush]`
@@ -115,6 +124,8 @@ pub struct EnrichConfig {
     /// Longest wait of an epoch for enrichment.
     #[serde(with = "duration")]
     pub deadline: Duration,
+    /// Addresses a second whose events are filled in later; 0 for none.
+    pub repair_per_second: u32,
     /// IP2Location.io.
     pub ip2location: Ip2LocationConfig,
 }
@@ -135,7 +146,7 @@ pub struct Ip2LocationConfig {
     /// Requests in a second.
     pub per_second: NonZeroU32,
     /// Requests in a period, of all instances together.
-    pub budget: u32,
+    pub budget: NonZeroU64,
     /// The period.
     #[serde(deserialize_with = "one_of")]
     pub budget_period: BudgetPeriod,
@@ -143,10 +154,37 @@ pub struct Ip2LocationConfig {
     pub retries: u32,
     /// How long an address that nobody knew is not asked for again.
     #[serde(with = "duration")]
-    pub not_found_for: Duration,
-    /// How long answers are kept in PostgreSQL.
+    pub negative_ttl: Duration,
+    /// How long answers are kept in PostgreSQL; zero keeps none.
     #[serde(with = "duration")]
     pub keep_for: Duration,
+    /// How long nothing is asked after several failures in a row.
+    #[serde(with = "duration")]
+    pub failing_rest: Duration,
+    /// How long nothing is asked after the service refused the key.
+    #[serde(with = "duration")]
+    pub refused_rest: Duration,
+    /// PEM file of certificates to trust; empty is none.
+    pub root_ca: PathBuf,
+}
+
+/// `[privacy]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrivacyConfig {
+    /// What is kept of addresses.
+    #[serde(deserialize_with = "one_of")]
+    pub ip: KeptIp,
+    /// Whether URLs and referrers are kept without their query.
+    pub strip_query: bool,
+}
+
+/// `[rejects]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RejectsConfig {
+    /// Whether rejected records are stored with their value.
+    pub keep_payload: bool,
 }
 
 /// `[rollups]`
@@ -213,6 +251,20 @@ pub enum GeoProvider {
     /// IP2Location.io.
     #[value(name = "ip2location")]
     Ip2Location,
+}
+
+/// What is kept of addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum KeptIp {
+    /// All.
+    Full,
+    /// The network.
+    Truncate,
+    /// A hash, with a key of the day.
+    Hash,
+    /// Nothing.
+    Drop,
 }
 
 /// After what time a budget begins anew.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use hitstream_actors::settings::DEFAULT_SESSION_TIMEOUT_MS;
+use hitstream_domain::client::ClientRuleError;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -33,6 +34,13 @@ pub(super) fn check(config: &Config, tree: &Tree, problems: &mut Vec<Problem>) {
     check_postgres(config, &mut found);
     check_times(config, &mut found);
     check_amounts(config, &mut found);
+    if let Some(Err(error)) = crate::wiring::client_rule(config) {
+        let key = match error {
+            ClientRuleError::HeaderName(_) => "input.client_header",
+            _ => "input.trusted_proxies",
+        };
+        found.add(key, error.to_string());
+    }
     found.require(
         is_log_filter(&config.log.level),
         "log.level",
@@ -205,6 +213,12 @@ fn check_times(config: &Config, found: &mut Found<'_>) {
         "must be at least twice flush.interval: an idle claim would expire before the commit that renews it",
     );
     found.range("enrich.deadline", config.enrich.deadline, MILLISECOND, 60 * SECOND);
+    let remote = &config.enrich.ip2location;
+    found.range("enrich.ip2location.timeout", remote.timeout, MILLISECOND, 60 * SECOND);
+    found.range("enrich.ip2location.negative_ttl", remote.negative_ttl, SECOND, YEAR);
+    found.range("enrich.ip2location.keep_for", remote.keep_for, Duration::ZERO, 10 * YEAR);
+    found.range("enrich.ip2location.failing_rest", remote.failing_rest, MILLISECOND, HOUR);
+    found.range("enrich.ip2location.refused_rest", remote.refused_rest, MILLISECOND, DAY);
     found.range("actors.stall_timeout", config.actors.stall_timeout, 5 * SECOND, HOUR);
     found.range("shutdown.timeout", config.shutdown.timeout, 100 * MILLISECOND, DAY);
 }
@@ -252,6 +266,16 @@ fn check_amounts(config: &Config, found: &mut Found<'_>) {
         config.events.max_partitions.get() <= 10_000,
         "events.max_partitions",
         "must be between 1 and 10000",
+    );
+    found.require(
+        config.enrich.repair_per_second <= 1_000,
+        "enrich.repair_per_second",
+        "must be between 0 (off) and 1000",
+    );
+    found.require(
+        config.enrich.cached_addresses.get() <= 100_000_000,
+        "enrich.cached_addresses",
+        "must be between 1 and 100000000",
     );
     let counts = [
         ("enrich.workers", config.enrich.workers),

@@ -1,5 +1,6 @@
 //! `run`: the pipeline, from settings to its end.
 
+mod repair;
 mod summary;
 
 use std::sync::Arc;
@@ -7,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use actix::Actor;
 use hitstream_actors::backoff::Backoff;
-use hitstream_actors::enricher::Providers;
+use hitstream_actors::enricher::ip2location::LocationStore;
+use hitstream_actors::enricher::{DailyKeyHandle, Providers};
 use hitstream_actors::group_member::kafka::KafkaSource;
 use hitstream_actors::messages::Fatal;
 use hitstream_actors::metrics::Metrics;
@@ -15,14 +17,15 @@ use hitstream_actors::readiness::Readiness;
 use hitstream_actors::store::StoreError;
 use hitstream_actors::supervisor::{Blueprint, PipelineSupervisor, Shutdown};
 use hitstream_actors::writer::postgres::{
-    MigrationReport, PostgresSettings, PostgresStore, migrate,
+    MigrationReport, PostgresLocations, PostgresSettings, PostgresStore, migrate,
 };
+use hitstream_domain::privacy::DailyKey;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use crate::cli::{CliError, Outcome, RunArgs, output};
-use crate::config::Config;
+use crate::config::{Config, KeptIp};
 use crate::produce::Producer;
 use crate::{database, topic, wiring};
 use summary::{Observer, Summary, Tally};
@@ -32,6 +35,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long leaving the group may take at the end, where that was not part of it.
 const LEAVE_LIMIT: Duration = Duration::from_secs(2);
+/// How often it is looked whether a day is over.
+const LOOK_AT_DAILY_KEY: Duration = Duration::from_secs(30);
 /// How often files of geolocation databases are looked at.
 const LOOK_AT_DATABASES: Duration = Duration::from_secs(10);
 
@@ -69,8 +74,16 @@ async fn pipeline(config: &Config, args: &RunArgs, tally: Tally) -> Result<Stopp
         prepared = prepare(config, args.until_end) => prepared,
         () = signals.next() => return Ok(Stopped::BySignal),
     };
-    let (blueprint, source) = prepared?;
+    let (blueprint, source, store) = prepared?;
     tokio::spawn(keep_databases_fresh(blueprint.providers.clone()));
+    if config.privacy.ip == KeptIp::Hash {
+        tokio::spawn(keep_daily_key_fresh(store.clone(), blueprint.daily_key.clone()));
+    }
+    if let Some(remote) = blueprint.providers.remote()
+        && let Some(pause) = repair::pause(config)
+    {
+        tokio::spawn(repair::repair(store.clone(), remote, pause));
+    }
     let observer = Observer::new(tally, args.until_end).start();
     let blueprint = Blueprint { observers: vec![observer.recipient()], ..blueprint };
     let metrics = blueprint.metrics.clone();
@@ -118,16 +131,53 @@ async fn keep_databases_fresh(providers: Providers) {
     }
 }
 
+/// Takes up the key of each new day.
+async fn keep_daily_key_fresh(store: Arc<PostgresStore>, handle: DailyKeyHandle) {
+    let mut look = tokio::time::interval(LOOK_AT_DAILY_KEY);
+    loop {
+        look.tick().await;
+        match store.daily_key().await {
+            Ok(key) => handle.replace(key),
+            Err(error) => {
+                warn!(%error, "the key of the day is not read; the last one stays in use")
+            }
+        }
+    }
+}
+
+/// The key to begin with: without it no address could be kept.
+async fn first_daily_key(
+    config: &Config,
+    store: &PostgresStore,
+    limit: Option<Duration>,
+) -> Result<DailyKey, CliError> {
+    let mut backoff =
+        Backoff::new(Duration::from_millis(200), Duration::from_secs(5)).with_patience(limit);
+    loop {
+        match store.daily_key().await {
+            Ok(key) => return Ok(key),
+            Err(StoreError::Unavailable(reason)) if !backoff.is_exhausted() => {
+                let wait = backoff.next_wait();
+                warn!(%reason, retry_in = ?wait, "the key of the day is not read; trying again");
+                tokio::time::sleep(wait).await;
+            }
+            Err(error) => return Err(database::failure(config, error)),
+        }
+    }
+}
+
 /// Brings the tables up, checks that the topic is there, and joins the group.
 async fn prepare(
     config: &Config,
     until_end: bool,
-) -> Result<(Blueprint, Arc<KafkaSource>), CliError> {
+) -> Result<(Blueprint, Arc<KafkaSource>, Arc<PostgresStore>), CliError> {
     let metrics = Metrics::new();
-    let providers = wiring::providers(config, &metrics)?;
     let patience = until_end.then_some(PATIENCE);
     let settings = wiring::settings(config, until_end, patience)?;
     let postgres = wiring::postgres(config);
+    let store = Arc::new(PostgresStore::new(postgres.clone(), wiring::pipeline(config)?));
+    let locations: Arc<dyn LocationStore> = Arc::new(PostgresLocations::new(store.clone()));
+    let providers = wiring::providers(config, &locations, &metrics)?;
     let report = migrated(config, &postgres, until_end.then_some(database::LIMIT)).await?;
     if !report.applied.is_empty() {
         info!(applied = report.applied.join(", "), "tables are at version {}", report.version);
@@ -138,17 +188,21 @@ async fn prepare(
     let source = KafkaSource::join(settings.kafka.clone(), settings.stall_timeout)
         .map_err(|error| topic::failure(config, error))?;
     let source = Arc::new(source);
-    let store = PostgresStore::new(postgres, wiring::pipeline(config)?);
+    let daily_key = DailyKeyHandle::default();
+    if config.privacy.ip == KeptIp::Hash {
+        daily_key.replace(first_daily_key(config, &store, patience).await?);
+    }
     let blueprint = Blueprint {
         settings,
         source: source.clone(),
-        store: Arc::new(store),
+        store: store.clone(),
         providers,
+        daily_key,
         observers: Vec::new(),
         readiness: Readiness::default(),
         metrics,
     };
-    Ok((blueprint, source))
+    Ok((blueprint, source, store))
 }
 
 /// Brings the tables up, trying again for `limit`, or for ever without one, while PostgreSQL is away.

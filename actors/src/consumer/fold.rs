@@ -9,6 +9,7 @@ use hitstream_domain::idle::IdleClaim;
 use hitstream_domain::progress::{Ledger, Offset, OffsetRange, PartitionId, PartitionProgress};
 use hitstream_domain::reject::{Reject, RejectReason};
 use hitstream_domain::rollup::{Delta, KeyHasher, Presum, RowKey, encode_key, row_key};
+use hitstream_domain::text::Text;
 use hitstream_domain::time::EventTime;
 use hitstream_domain::watermark::{Placement, TimeRules, Watermark};
 
@@ -17,6 +18,7 @@ use crate::enricher::{EVENT_COLUMNS, RowLayout, enricher_for};
 use crate::messages::PartitionPart;
 use crate::packed::{Day, PackedRows};
 use crate::refuse::{Kept, RefuseList};
+use crate::settings::KeepSettings;
 use crate::source::Record;
 
 /// Columns of `rejected_events` that are sent: topic, incarnation, partition, offset, reason, detail, payload,
@@ -44,6 +46,8 @@ pub struct FoldSettings {
     pub sums_by_place: bool,
     /// What PostgreSQL refused before.
     pub refuse: Arc<RefuseList>,
+    /// What is kept of visitors and records.
+    pub keep: Arc<KeepSettings>,
 }
 
 /// One partition's state since the last cut, and its watermark.
@@ -198,6 +202,9 @@ impl PartitionFold {
         now: EventTime,
     ) -> Result<(), Reject> {
         self.settings.rules.check_skew(event.event_time, record.timestamp, now)?;
+        // Of what is not kept nothing may be grouped by, either.
+        let referrer = event.referrer.map(|referrer| self.settings.keep.privacy.url(referrer));
+        let event = &Event { referrer, ..*event };
         self.check_refused(event, record.offset)?;
         let placement = self.watermark.place(event.event_time, &self.settings.rules.window);
         let pairs = self.sums.add(event.host, [event.referrer], placement.clone());
@@ -226,9 +233,22 @@ impl PartitionFold {
         said.map_or(Ok(()), |said| Err(Reject::new(RejectReason::Refused, said.to_string())))
     }
 
-    /// Packs a hit for the enricher of its visitor.
+    /// Packs a hit for the enricher of its visitor. The address stays whole until that has located it.
     fn send(&mut self, event: &Event<'_>, record: Record<'_>, placement: Placement) {
-        let ip = event.ip.map(|ip| ip.to_str());
+        if self.events.is_empty() {
+            return;
+        }
+        let keep = &self.settings.keep;
+        let headers = event.headers.map(Text::to_str);
+        let mut ip = event.ip.map(Text::to_str);
+        if let Some(rule) = &keep.client
+            && let Some(client) = ip
+                .as_deref()
+                .zip(headers.as_deref())
+                .and_then(|(ip, headers)| rule.client(ip, headers))
+        {
+            ip = Some(client.to_string().into());
+        }
         let at = enricher_for(ip.as_deref(), &self.settings.hasher, self.events.len());
         let Some((rows, placements)) = self.events.get_mut(at) else { return };
         if self.settings.sums_by_place {
@@ -239,10 +259,7 @@ impl PartitionFold {
                 rows.begin(2).text(event.host).text(ip.as_deref());
             }
             RowLayout::Event => {
-                let text = |text: Option<hitstream_domain::text::Text<'_>>,
-                            rows: &mut PackedRows| {
-                    rows.text(text.map(|t| t.to_str()).as_deref());
-                };
+                let url = event.url.map(Text::to_str);
                 rows.begin(EVENT_COLUMNS)
                     .text(Some(&self.settings.topic))
                     .int(self.settings.incarnation)
@@ -251,11 +268,16 @@ impl PartitionFold {
                     .time(record.timestamp)
                     .time(Some(event.event_time))
                     .text(event.host)
-                    .text(event.referrer);
-                text(event.url, rows);
-                text(event.user_agent, rows);
-                rows.text(ip.as_deref());
-                text(event.headers, rows);
+                    .text(event.referrer)
+                    .text(url.as_deref().map(|url| keep.privacy.url(url)))
+                    .text(event.user_agent.map(Text::to_str).as_deref())
+                    .text(ip.as_deref())
+                    .text(
+                        headers
+                            .as_deref()
+                            .and_then(|headers| keep.privacy.headers(headers))
+                            .as_deref(),
+                    );
                 self.ledger.stored += 1;
             }
         }
@@ -266,6 +288,8 @@ impl PartitionFold {
         self.ledger.rejected += 1;
         let kept = self.settings.refuse.rejects.get(&(self.partition, record.offset));
         let (with_detail, with_payload) = match kept {
+            // What is wrong with it is told in words of its own.
+            _ if !self.settings.keep.payloads => (false, false),
             None => (true, true),
             Some(Kept::Payload) => (false, true),
             Some(Kept::Detail) => (true, false),

@@ -43,6 +43,14 @@ impl Providers {
         Self(chain.into())
     }
 
+    /// The provider that has to be asked, if there is one.
+    pub fn remote(&self) -> Option<Arc<dyn RemoteLocator>> {
+        self.0.iter().find_map(|provider| match provider {
+            Provider::Remote(remote) => Some(Arc::clone(remote)),
+            Provider::Database(_) => None,
+        })
+    }
+
     /// Looks whether files of databases were replaced. It may read them, so call it where blocking is allowed.
     pub fn refresh(&self) {
         for provider in &*self.0 {

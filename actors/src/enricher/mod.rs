@@ -4,7 +4,9 @@
 //! An epoch waits for remote answers at most `enrich.deadline`: what is not known by then is stored and counted without.
 
 mod answer;
+mod daily_key;
 pub mod database;
+pub mod ip2location;
 mod locator;
 mod row;
 
@@ -16,9 +18,11 @@ use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler};
 use hitstream_domain::geo::GeoStatus;
+use hitstream_domain::privacy::{DailyKey, IpPrivacy};
 use hitstream_domain::rollup::{KeyHasher, Presum, ROLLUPS};
 use hitstream_domain::watermark::Placement;
 
+pub use self::daily_key::DailyKeyHandle;
 pub use self::locator::{Provider, Providers, RemoteLocator};
 pub use self::row::RowLayout;
 
@@ -30,6 +34,7 @@ use crate::intake::Intake;
 use crate::link::{DeathWatch, Link, Watched};
 use crate::messages::{Cut, EpochPart, EventBatch, EventsEnd, HitsBatch, HitsEnd, Located, Part};
 use crate::packed::{FrozenRows, PackedRows, RowOrigin};
+use crate::settings::KeepSettings;
 use crate::window::{MAX_PRESUMMED_KEYS, WindowShard};
 use crate::writer::Writer;
 
@@ -90,6 +95,10 @@ pub struct EnricherParts {
     pub deadline: Duration,
     /// How rows come; only events are stored.
     pub layout: RowLayout,
+    /// What is kept of addresses once they are located.
+    pub keep: Arc<KeepSettings>,
+    /// What they are hashed with, where that is kept.
+    pub daily_key: DailyKeyHandle,
     /// The rollups to sum, by their places in `ROLLUPS`.
     pub rollups: Vec<usize>,
     /// Hashes keys, the same for all who exchange sums.
@@ -114,6 +123,14 @@ struct Work {
     parked: usize,
     /// The cut, once all events are here.
     cut: Option<Cut>,
+}
+
+/// A hit as it comes.
+struct Hit<'a> {
+    origin: RowOrigin,
+    row: &'a [u8],
+    /// Its windows, where rollups are summed.
+    placement: Option<Placement>,
 }
 
 /// A hit whose visitor somebody has been asked about.
@@ -149,12 +166,14 @@ impl Enricher {
 
     /// Completes hits that had to wait.
     fn complete_parked(&mut self, parked: Vec<Parked>, answer: &Answer) {
+        let key = self.parts.daily_key.current();
         let mut rows: BTreeMap<u64, PackedRows> = BTreeMap::new();
         for Parked { epoch, origin, row, placement } in parked {
             let work = work_of(&mut self.epochs, &self.parts, epoch);
             work.parked = work.parked.saturating_sub(1);
             let rows = rows.entry(epoch).or_default();
-            work.complete(&self.parts, origin, &row, placement, answer, rows);
+            let hit = Hit { origin, row: &row, placement };
+            work.complete(&self.parts, hit, answer, key.as_ref(), rows);
         }
         for (epoch, rows) in rows {
             self.work(epoch).rows.push(rows.freeze());
@@ -211,12 +230,12 @@ impl Work {
     fn complete(
         &mut self,
         parts: &EnricherParts,
-        origin: RowOrigin,
-        row: &[u8],
-        placement: Option<Placement>,
+        hit: Hit<'_>,
         answer: &Answer,
+        key: Option<&DailyKey>,
         rows: &mut PackedRows,
     ) {
+        let Hit { origin, row, placement } = hit;
         if let Some(placement) = placement {
             let (host, _) = parts.layout.read(row);
             for (sums, place) in self.sums.iter_mut().zip(&parts.rollups) {
@@ -226,7 +245,15 @@ impl Work {
             }
         }
         if parts.layout == RowLayout::Event {
-            rows.fields(row).fields(answer.columns());
+            if parts.keep.privacy.ip == IpPrivacy::Full {
+                rows.fields(row);
+            } else {
+                let (_, ip) = parts.layout.read(row);
+                let (before, after) = parts.layout.around_ip(row);
+                let kept = ip.and_then(|ip| parts.keep.privacy.ip(ip, key));
+                rows.fields(before).text(kept.as_deref()).fields(after);
+            }
+            rows.fields(answer.columns());
             rows.end(origin.partition, origin.offset, origin.day);
         }
     }
@@ -272,7 +299,7 @@ impl Handler<EventBatch> for Enricher {
         }
         fault_point!("enricher::events");
         self.locator.refresh();
-        let now = clock::monotonic();
+        let (now, key) = (clock::monotonic(), self.parts.daily_key.current());
         let work = work_of(&mut self.epochs, &self.parts, epoch);
         let (keys, bytes) = work.held();
         let room = events.bytes() + events.len() * TYPICAL_GEO_BYTES;
@@ -287,7 +314,8 @@ impl Handler<EventBatch> for Enricher {
             let (_, ip) = self.parts.layout.read(row);
             match self.locator.look(ip, now) {
                 Look::Known(answer) => {
-                    work.complete(&self.parts, origin, row, placement, &answer, &mut rows);
+                    let hit = Hit { origin, row, placement };
+                    work.complete(&self.parts, hit, &answer, key.as_ref(), &mut rows);
                 }
                 Look::Ask(ip, place) => {
                     *asked.entry((ip, place)).or_default() += 1;

@@ -30,6 +30,18 @@ impl RowLayout {
         let host_text = fields.nth(host).flatten();
         (text(host_text), text(fields.nth(ip - host - 1).flatten()))
     }
+
+    /// A packed row without its IP address: what stands before it and after it.
+    pub(super) fn around_ip(self, row: &[u8]) -> (&[u8], &[u8]) {
+        let (_, ip) = self.places();
+        let mut fields = Fields::of(row);
+        for _ in 0..ip {
+            fields.next();
+        }
+        let before = row.len() - fields.0.len();
+        fields.next();
+        (row.get(..before).unwrap_or_default(), fields.0)
+    }
 }
 
 fn text(field: Option<&[u8]>) -> Option<&str> {
@@ -81,5 +93,11 @@ mod tests {
         rows.begin(2).text(Some("a")).null().end(PartitionId(0), Offset(1), Day(0));
         let read: Vec<_> = rows.rows().map(|(_, row)| RowLayout::HostAndIp.read(row)).collect();
         assert_eq!(read, [(None, Some("192.0.2.1")), (Some("a"), None)]);
+        for (_, row) in rows.rows() {
+            let (before, after) = RowLayout::HostAndIp.around_ip(row);
+            let (_, ip) = RowLayout::HostAndIp.read(row);
+            assert_eq!(after, [0_u8; 0]);
+            assert_eq!(before.len() + 4 + ip.map_or(0, str::len), row.len());
+        }
     }
 }

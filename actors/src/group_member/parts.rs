@@ -88,6 +88,7 @@ impl MemberParts {
             layout: RowLayout::of(self.settings.store_events),
             sums_by_place: !self.settings.enrich.rollups.is_empty(),
             refuse: Arc::clone(&self.refuse),
+            keep: Arc::clone(&self.settings.keep),
         };
         let consumer = PartitionConsumer {
             fold: PartitionFold::new(settings, *progress, from, end.map(|(_, end)| *end)),

@@ -8,7 +8,7 @@ use actix::{Actor, Addr, Arbiter, Recipient};
 use hitstream_domain::rollup::KeyHasher;
 
 use crate::backoff::Backoff;
-use crate::enricher::{Enricher, EnricherParts, Providers, RowLayout};
+use crate::enricher::{DailyKeyHandle, Enricher, EnricherParts, Providers, RowLayout};
 use crate::finalizer::{Finalizer, Round};
 use crate::group_member::{EndOffsets, GroupMember, MemberParts};
 use crate::intake::Intake;
@@ -34,6 +34,8 @@ pub struct Blueprint {
     pub store: Arc<dyn Store>,
     /// Who knows where visitors are; outlives generations.
     pub providers: Providers,
+    /// What addresses are hashed with; outlives generations.
+    pub daily_key: DailyKeyHandle,
     /// Beside the supervisor, who wants to know of commits.
     pub observers: Vec<Recipient<EpochCommitted>>,
     /// Whether the pipeline works, for whoever asks.
@@ -62,8 +64,16 @@ impl Generation {
         ended: Recipient<GenerationEnded>,
         died: Recipient<ActorDied>,
     ) -> Self {
-        let Blueprint { settings, source, store, providers, observers, readiness, metrics } =
-            blueprint;
+        let Blueprint {
+            settings,
+            source,
+            store,
+            providers,
+            daily_key,
+            observers,
+            readiness,
+            metrics,
+        } = blueprint;
         let obituary = Obituary::new(died, number);
         let hasher = KeyHasher::default();
         let intake = Arc::new(Intake::new(settings.flush));
@@ -116,6 +126,8 @@ impl Generation {
                     cached_addresses: cached_addresses(settings, expected.enrichers),
                     deadline: settings.enrich.deadline,
                     layout: RowLayout::of(settings.store_events),
+                    keep: Arc::clone(&settings.keep),
+                    daily_key: daily_key.clone(),
                     rollups: settings.enrich.rollups.clone(),
                     hasher: hasher.clone(),
                     intake: Arc::clone(&intake),

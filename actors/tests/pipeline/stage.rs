@@ -5,16 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, Addr};
-use hitstream_actors::enricher::Providers;
+use hitstream_actors::enricher::{DailyKeyHandle, Providers};
 use hitstream_actors::messages::Fatal;
 use hitstream_actors::metrics::Metrics;
 use hitstream_actors::readiness::Readiness;
 use hitstream_actors::settings::{
-    EnrichSettings, FlushLimits, KafkaSettings, OnDataLoss, PoolSizes, Settings, StartAt,
+    EnrichSettings, FlushLimits, KafkaSettings, KeepSettings, OnDataLoss, PoolSizes, Settings,
+    StartAt,
 };
 use hitstream_actors::source::Source;
 use hitstream_actors::store::Store;
 use hitstream_actors::supervisor::{Blueprint, PipelineSupervisor};
+use hitstream_domain::privacy::Privacy;
 use hitstream_domain::progress::{Ledger, PartitionId};
 use hitstream_domain::rollup::ROLLUPS;
 use hitstream_domain::watermark::TimeRules;
@@ -84,6 +86,7 @@ impl Stage {
             source: Arc::clone(source) as Arc<dyn Source>,
             store: Arc::clone(&self.store) as Arc<dyn Store>,
             providers: self.providers.clone(),
+            daily_key: DailyKeyHandle::default(),
             observers: Vec::new(),
             readiness: self.readiness.clone(),
             metrics: self.metrics.clone(),
@@ -237,6 +240,7 @@ fn settings(rules: TimeRules) -> Settings {
             cached_addresses: 100,
             rollups: vec![1, 2],
         },
+        keep: Arc::new(KeepSettings { client: None, privacy: Privacy::default(), payloads: true }),
         pools: PoolSizes { threads: 2, window_shards: 2, enrichers: 2 },
         stall_timeout: DEADLINE,
         shutdown_timeout: DEADLINE,

@@ -28,5 +28,6 @@ mod location;
 mod outcome;
 
 pub use address::address;
+pub(crate) use address::parse;
 pub use location::Location;
 pub use outcome::{GeoSource, GeoStatus};

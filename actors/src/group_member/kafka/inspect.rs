@@ -42,7 +42,7 @@ pub struct GroupReport {
 /// # Errors
 /// `Configuration` where the client refuses a property, `Unavailable` where no broker answers.
 pub fn inspect(settings: &KafkaSettings, limit: Duration) -> Result<KafkaReport, SourceError> {
-    let consumer = membership::consumer(settings)?;
+    let consumer = membership::asker(settings)?;
     let deadline = clock::monotonic() + limit;
     let left = || deadline.saturating_sub(clock::monotonic()).max(Duration::from_millis(1));
     let brokers = brokers(&consumer, &settings.topic, limit)?;

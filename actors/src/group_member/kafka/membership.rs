@@ -72,6 +72,8 @@ pub(super) struct Membership {
     said: Mutex<Seldom<Option<RDKafkaErrorCode>>>,
     trouble: Mutex<Option<String>>,
     leaving: AtomicBool,
+    /// Whether its complaints are for whoever asked, and not for the log.
+    is_quiet: bool,
 }
 
 impl Membership {
@@ -98,6 +100,7 @@ impl Membership {
 impl ClientContext for Membership {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         match level {
+            _ if self.is_quiet => debug!(facility, "{message}"),
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
                 error!(facility, "{message}")
             }
@@ -111,7 +114,9 @@ impl ClientContext for Membership {
     fn error(&self, error: KafkaError, reason: &str) {
         let code = error.rdkafka_error_code();
         let mut said = self.said.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if said.is_news(code) {
+        if self.is_quiet {
+            debug!(%error, reason, "Kafka client");
+        } else if said.is_news(code) {
             warn!(%error, reason, "Kafka client");
         }
         if code == Some(RDKafkaErrorCode::AllBrokersDown) {
@@ -192,6 +197,15 @@ pub(super) fn forget_callbacks(consumer: &Consumer) {
 
 /// Makes the client.
 pub(super) fn consumer(settings: &KafkaSettings) -> Result<Consumer, SourceError> {
+    with_context(settings, Membership::default())
+}
+
+/// Makes a client for one question, whose answer has what it complains of.
+pub(super) fn asker(settings: &KafkaSettings) -> Result<Consumer, SourceError> {
+    with_context(settings, Membership { is_quiet: true, ..Membership::default() })
+}
+
+fn with_context(settings: &KafkaSettings, context: Membership) -> Result<Consumer, SourceError> {
     let mut config = ClientConfig::new();
     for (key, value) in DEFAULTS {
         if !(settings.uses_consumer_protocol() && BROKERS_DECIDE.contains(key)) {
@@ -219,7 +233,7 @@ pub(super) fn consumer(settings: &KafkaSettings) -> Result<Consumer, SourceError
         config.set(*key, *value);
     }
     config.set("group.id", &settings.group);
-    config.create_with_context(Membership::default()).map_err(|error| {
+    config.create_with_context(context).map_err(|error| {
         SourceError::Configuration(format!(
             "the Kafka client refuses its configuration: {error}; look at [kafka.properties]"
         ))

@@ -170,7 +170,7 @@ pub fn describe_topic(
     settings: &KafkaSettings,
     timeout: Duration,
 ) -> Result<TopicDescription, SourceError> {
-    let consumer = membership::consumer(settings)?;
+    let consumer = membership::asker(settings)?;
     topic::describe(&consumer, &settings.topic, timeout).map_err(|error| match error {
         SourceError::Unavailable(reason) => {
             // Serves callbacks; there is nothing to be read. What the client complained of says more.

@@ -2,17 +2,21 @@
 //!
 //! Each module is one of the protocol's transactions: `pipeline` is *rows first*, `commit` is *commit*,
 //! `frontier` is *advance* and *move*, `days` attaches days ahead, `refused` finds what a commit may not hold.
+//! `locations` is beside them: what a geolocation service has answered.
 
 mod close_open;
 mod commit;
+mod daily_key;
 mod days;
 mod frontier;
 mod hung;
+mod locations;
 mod locks;
 mod migrations;
 mod pipeline;
 mod refused;
 mod release;
+mod repair;
 mod session;
 mod tables;
 mod types;
@@ -33,8 +37,10 @@ use tokio_postgres::{IsolationLevel, NoTls, Transaction};
 
 pub use close_open::CloseReport;
 pub use commit::ROW_MISSING;
+pub use locations::PostgresLocations;
 pub use migrations::{MigrationReport, check_server, tables_version};
 pub use release::FrontierReport;
+pub use repair::WaitingEvents;
 pub use session::PostgresSettings;
 
 use self::days::KnownDays;

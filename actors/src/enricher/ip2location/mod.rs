@@ -1,0 +1,123 @@
+//! IP2Location.io: locates addresses by asking a service over HTTP, as seldom and as politely as can be.
+//!
+//! 1. [`Ip2Location::locate`] sends a lookup to one task ([`dispatcher`]), which outlives generations of actors. Lookups
+//!    of one address join ([`flights`]).
+//! 2. What other runs and instances have learnt is looked up in the store ([`store`], [`keeper`]).
+//! 3. The rest waits for its turn, hottest first ([`line`]), until the [`gate`] lets a request through: a limit a second
+//!    ([`pace`]), a budget of all instances ([`allowance`]), and a [`breaker`].
+//! 4. The [`client`] asks once; [`answer`] reads what comes. Failures that may pass are tried again after a wait.
+//! 5. Answers are kept in the store, also those that nobody waits for any more; "not found" is remembered here for a
+//!    while.
+
+mod allowance;
+mod answer;
+mod breaker;
+mod client;
+mod dispatcher;
+mod flights;
+mod gate;
+mod keeper;
+mod line;
+mod pace;
+mod settings;
+mod store;
+
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use hitstream_domain::geo::{GeoSource, GeoStatus, Location};
+use tokio::sync::{mpsc, oneshot};
+use tracing::error;
+
+pub use client::Ip2LocationError;
+pub use settings::{ApiKey, Budget, BudgetPeriod, Ip2LocationSettings};
+pub use store::{Grant, LocationStore, MemoryLocations};
+
+use self::client::Client;
+use self::dispatcher::{Dispatcher, Lookup};
+use super::RemoteLocator;
+use crate::metrics::Metrics;
+
+/// Lookups on their way to the task, which takes them faster than any caller can make them.
+const MAILBOX: usize = 4096;
+
+/// Locates addresses by IP2Location.io. All clones are one, and with the last of them it ends.
+#[derive(Clone, Debug)]
+pub struct Ip2Location {
+    mailbox: mpsc::Sender<Lookup>,
+}
+
+impl Ip2Location {
+    /// Starts the task on the runtime that calls this; [`Self::locate`] may be called from any other.
+    ///
+    /// # Errors
+    /// Where the settings are wrong, before anything is asked.
+    pub fn start(
+        settings: Ip2LocationSettings,
+        store: Arc<dyn LocationStore>,
+        metrics: Metrics,
+    ) -> Result<Self, Ip2LocationError> {
+        let settings = settings.bounded();
+        let client = Client::new(&settings)?;
+        let (mailbox, mut lookups) = mpsc::channel(MAILBOX);
+        let forgetting =
+            settings.keep_for.map(|keep_for| keeper::forget_old(store.clone(), keep_for));
+        let work = async move {
+            loop {
+                let (client, store) = (client.clone(), store.clone());
+                let dispatcher = Dispatcher::new(settings.clone(), client, store, metrics.clone());
+                // A bug must not end geolocation for the life of the process: those who wait hear that it failed.
+                match AssertUnwindSafe(dispatcher.run(&mut lookups)).catch_unwind().await {
+                    Ok(()) => return,
+                    Err(_) => error!("the geolocation task panicked and begins anew"),
+                }
+            }
+        };
+        tokio::spawn(async move {
+            match forgetting {
+                Some(forgetting) => tokio::select! {
+                    () = work => {}
+                    () = forgetting => {}
+                },
+                None => work.await,
+            }
+        });
+        Ok(Self { mailbox })
+    }
+
+    /// Locates an address that so many hits came from; public ones only, [`hitstream_domain::geo::address`] tells which.
+    ///
+    /// A lookup of an address that is being located joins the others and adds its hits, which may bring it forward.
+    /// The answer can take long: the caller decides how long it waits, and drops the future then. What comes after
+    /// that is kept in the store all the same.
+    ///
+    /// # Errors
+    /// `NotFound` where the service knows no country; `Quota` where the budget or the account's credit is used up, or
+    /// the service wants to be left alone; `Timeout` where hotter addresses took all room; `Error` otherwise.
+    pub fn locate(
+        &self,
+        ip: IpAddr,
+        hits: u32,
+    ) -> impl Future<Output = Result<Location, GeoStatus>> + Send + use<> {
+        let mailbox = self.mailbox.clone();
+        async move {
+            let (caller, answer) = oneshot::channel();
+            let lookup = Lookup { ip: ip.to_canonical(), hits, caller };
+            mailbox.send(lookup).await.map_err(|_| GeoStatus::Error)?;
+            answer.await.unwrap_or(Err(GeoStatus::Error))
+        }
+    }
+}
+
+impl RemoteLocator for Ip2Location {
+    fn source(&self) -> GeoSource {
+        GeoSource::Ip2Location
+    }
+
+    fn locate(&self, ip: IpAddr, hits: u32) -> BoxFuture<'static, Result<Location, GeoStatus>> {
+        Self::locate(self, ip, hits).boxed()
+    }
+}

@@ -1,0 +1,168 @@
+//! The real [`LocationStore`]: answers and budget of an HTTP provider, in two tables beside the pipeline's. Each call is
+//! one statement of its own; none of them takes a lock that the commit protocol knows.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use hitstream_domain::geo::{GeoSource, Location};
+use tokio_postgres::Row;
+
+use super::PostgresStore;
+use super::session::classify;
+use crate::enricher::ip2location::{Budget, Grant, LocationStore};
+use crate::store::StoreError;
+
+const FIND: &str = "SELECT ip, country_code, country, region, city, latitude, longitude, time_zone, asn, as_name \
+     FROM ip_locations WHERE ip = ANY($1) AND located_at > now() - make_interval(secs => $2)";
+
+const KEEP: &str = "INSERT INTO ip_locations AS kept \
+       (ip, country_code, country, region, city, latitude, longitude, time_zone, asn, as_name, source) \
+     SELECT *, $11 FROM unnest($1::inet[], $2::text[], $3::text[], $4::text[], $5::text[], $6::float8[], $7::float8[], \
+       $8::text[], $9::bigint[], $10::text[]) \
+     ON CONFLICT (ip) DO UPDATE SET country_code = excluded.country_code, country = excluded.country, \
+       region = excluded.region, city = excluded.city, latitude = excluded.latitude, longitude = excluded.longitude, \
+       time_zone = excluded.time_zone, asn = excluded.asn, as_name = excluded.as_name, source = excluded.source, \
+       located_at = excluded.located_at";
+
+/// Takes and tells what it took in one step, so that instances cannot take the same.
+const RESERVE: &str = "INSERT INTO geo_budget AS b (provider, period, period_start, used, last_grant) \
+     SELECT $1, $2, date_trunc($2, now() AT TIME ZONE 'UTC')::date, least($3::bigint, $4::bigint), \
+       least($3, $4) \
+     ON CONFLICT (provider, period, period_start) DO UPDATE SET \
+       used = b.used + greatest(0, least($3, $4 - b.used)), last_grant = greatest(0, least($3, $4 - b.used)), \
+       updated_at = now() \
+     RETURNING last_grant, greatest(0, $4 - used), \
+       extract(epoch FROM period_start + ('1 ' || period)::interval - clock_timestamp() AT TIME ZONE 'UTC')::float8";
+
+/// In small batches, so that nobody waits for long; what another instance has in hand is left to it.
+const FORGET: &str = "DELETE FROM ip_locations WHERE ip IN (SELECT ip FROM ip_locations \
+       WHERE located_at <= now() - make_interval(secs => $1) ORDER BY located_at LIMIT 1000 FOR UPDATE SKIP LOCKED)";
+
+/// PostgreSQL's intervals end somewhere; a century is for ever.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// Answers and budget in the schema of a pipeline, over the connections of its store.
+#[derive(Clone)]
+pub struct PostgresLocations(Arc<PostgresStore>);
+
+impl PostgresLocations {
+    /// Shares the store's connections.
+    pub fn new(store: Arc<PostgresStore>) -> Self {
+        Self(store)
+    }
+
+    async fn find(
+        &self,
+        addresses: &[IpAddr],
+        keep_for: Duration,
+    ) -> Result<Vec<(IpAddr, Location)>, StoreError> {
+        let connection = self.0.connection().await?;
+        let rows = connection.query(FIND, &[&addresses, &seconds(keep_for)]).await;
+        let rows = rows.map_err(|error| classify(&error))?;
+        rows.iter().map(located).collect::<Result<_, _>>().map_err(|error| classify(&error))
+    }
+
+    async fn keep(&self, answers: &[(IpAddr, Location)]) -> Result<(), StoreError> {
+        // Sorted, so that two instances do not deadlock.
+        let mut answers: Vec<&(IpAddr, Location)> = answers.iter().collect();
+        answers.sort_by_key(|(ip, _)| *ip);
+        let text = |of: fn(&Location) -> &Option<Arc<str>>| -> Vec<Option<&str>> {
+            answers.iter().map(|(_, at)| of(at).as_deref()).collect()
+        };
+        let degrees = |of: fn(&Location) -> Option<f64>| -> Vec<Option<f64>> {
+            answers.iter().map(|(_, at)| of(at)).collect()
+        };
+        let addresses: Vec<IpAddr> = answers.iter().map(|(ip, _)| *ip).collect();
+        let asns: Vec<Option<i64>> = answers.iter().map(|(_, at)| at.asn.map(i64::from)).collect();
+        let connection = self.0.connection().await?;
+        let kept = connection
+            .execute(
+                KEEP,
+                &[
+                    &addresses,
+                    &text(|at| &at.country_code),
+                    &text(|at| &at.country),
+                    &text(|at| &at.region),
+                    &text(|at| &at.city),
+                    &degrees(|at| at.latitude),
+                    &degrees(|at| at.longitude),
+                    &text(|at| &at.time_zone),
+                    &asns,
+                    &text(|at| &at.as_name),
+                    &GeoSource::Ip2Location.as_str(),
+                ],
+            )
+            .await;
+        kept.map(|_| ()).map_err(|error| classify(&error))
+    }
+
+    async fn reserve(&self, budget: Budget, wanted: u64) -> Result<Grant, StoreError> {
+        let whole = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        let (provider, period) = (GeoSource::Ip2Location.as_str(), budget.period.name());
+        let (wanted, count) = (whole(wanted), whole(budget.count.get()));
+        let connection = self.0.connection().await?;
+        let row = connection.query_one(RESERVE, &[&provider, &period, &wanted, &count]).await;
+        let read = |row: Row| -> Result<Grant, tokio_postgres::Error> {
+            let number = |column| row.try_get(column).map(|n: i64| n.unsigned_abs());
+            let ends_in: f64 = row.try_get(2)?;
+            let ends_in = Duration::try_from_secs_f64(ends_in).unwrap_or_default();
+            Ok(Grant { granted: number(0)?, left: number(1)?, ends_in })
+        };
+        row.and_then(read).map_err(|error| classify(&error))
+    }
+
+    async fn forget(&self, keep_for: Duration) -> Result<u64, StoreError> {
+        let connection = self.0.connection().await?;
+        let forgotten = connection.execute(FORGET, &[&seconds(keep_for)]).await;
+        forgotten.map_err(|error| classify(&error))
+    }
+}
+
+impl LocationStore for PostgresLocations {
+    fn find<'a>(
+        &'a self,
+        addresses: &'a [IpAddr],
+        keep_for: Duration,
+    ) -> BoxFuture<'a, Result<Vec<(IpAddr, Location)>, StoreError>> {
+        self.find(addresses, keep_for).boxed()
+    }
+
+    fn keep<'a>(
+        &'a self,
+        answers: &'a [(IpAddr, Location)],
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.keep(answers).boxed()
+    }
+
+    fn reserve(&self, budget: Budget, wanted: u64) -> BoxFuture<'_, Result<Grant, StoreError>> {
+        self.reserve(budget, wanted).boxed()
+    }
+
+    fn forget(&self, keep_for: Duration) -> BoxFuture<'_, Result<u64, StoreError>> {
+        self.forget(keep_for).boxed()
+    }
+}
+
+fn seconds(duration: Duration) -> f64 {
+    duration.min(FOR_EVER).as_secs_f64()
+}
+
+fn located(row: &Row) -> Result<(IpAddr, Location), tokio_postgres::Error> {
+    let text = |column| row.try_get(column).map(|text: Option<&str>| text.map(Arc::from));
+    let asn: Option<i64> = row.try_get(8)?;
+    let location = Location {
+        country_code: text(1)?,
+        country: text(2)?,
+        region: text(3)?,
+        city: text(4)?,
+        latitude: row.try_get(5)?,
+        longitude: row.try_get(6)?,
+        time_zone: text(7)?,
+        asn: asn.and_then(|asn| u32::try_from(asn).ok()),
+        as_name: text(9)?,
+    };
+    Ok((row.try_get(0)?, location))
+}

@@ -1,0 +1,102 @@
+//! Events that were stored without a location because nobody could tell in time: found, and filled in later. Rollups stay as
+//! they are: what was counted under no place stays there.
+
+use hitstream_domain::geo::{GeoSource, GeoStatus, Location};
+use hitstream_domain::time::EventTime;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+use super::PostgresStore;
+use super::session::classify;
+use super::types::Timestamp;
+use crate::packed::Day;
+use crate::store::StoreError;
+
+/// Where events are.
+const TABLES: [&str; 2] = ["processed_events", "processed_events_overflow"];
+
+/// As the partial indexes have it ([`GeoStatus::is_transient`]).
+const WAITS: &str = "geo_status IN ('quota', 'timeout', 'error')";
+
+/// Events of one visitor on one day that wait for a location.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitingEvents {
+    /// The address as stored.
+    pub ip: String,
+    /// The day of the events.
+    pub day: Day,
+    /// How many they are.
+    pub hits: u32,
+}
+
+impl PostgresStore {
+    /// Visitors and days whose events wait for a location, those with most events first.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn waiting_events(&self, limit: i64) -> Result<Vec<WaitingEvents>, StoreError> {
+        let of = |table: &str| {
+            format!("SELECT ip, event_time FROM {table} WHERE {WAITS} AND ip IS NOT NULL")
+        };
+        let query = format!(
+            "SELECT ip, date_trunc('day', event_time, 'UTC'), count(*) FROM ({} UNION ALL {}) waiting \
+             GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT $1",
+            of(TABLES[0]),
+            of(TABLES[1])
+        );
+        let connection = self.connection().await?;
+        let rows = connection.query(&query, &[&limit]).await.map_err(|error| classify(&error))?;
+        let read = |row: &Row| WaitingEvents {
+            ip: row.get(0),
+            day: Day::of(row.get::<_, Timestamp>(1).0),
+            hits: u32::try_from(row.get::<_, i64>(2)).unwrap_or(u32::MAX),
+        };
+        Ok(rows.iter().map(read).collect())
+    }
+
+    /// Fills in what is now known of them; returns how many events that were.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn repair(
+        &self,
+        events: &WaitingEvents,
+        found: &Result<(Location, GeoSource), GeoStatus>,
+    ) -> Result<u64, StoreError> {
+        let nowhere = Location::default();
+        let (at, source, status) = match found {
+            Ok((location, source)) => (location, Some(source.as_str()), None),
+            Err(status) => (&nowhere, None, Some(status.as_str())),
+        };
+        let day: (EventTime, EventTime) = (events.day.start(), events.day.next().start());
+        let asn = at.asn.map(i64::from);
+        let parameters: &[&(dyn ToSql + Sync)] = &[
+            &events.ip,
+            &Timestamp(day.0),
+            &Timestamp(day.1),
+            &source,
+            &status,
+            &at.country_code.as_deref(),
+            &at.country.as_deref(),
+            &at.region.as_deref(),
+            &at.city.as_deref(),
+            &at.latitude,
+            &at.longitude,
+            &at.time_zone.as_deref(),
+            &asn,
+            &at.as_name.as_deref(),
+        ];
+        let connection = self.connection().await?;
+        let mut repaired = 0;
+        for table in TABLES {
+            let update = format!(
+                "UPDATE {table} SET geo_source = $4, geo_status = $5, country_code = $6, country = $7, region = $8, city = $9, \
+                 latitude = $10, longitude = $11, time_zone = $12, asn = $13, as_name = $14 \
+                 WHERE ip = $1 AND event_time >= $2 AND event_time < $3 AND {WAITS}"
+            );
+            let updated = connection.execute(&update, parameters).await;
+            repaired += updated.map_err(|error| classify(&error))?;
+        }
+        Ok(repaired)
+    }
+}

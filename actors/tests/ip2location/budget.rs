@@ -1,0 +1,49 @@
+//! What requests may cost, whoever makes them and however often he starts.
+
+use hitstream_domain::geo::GeoStatus;
+
+use crate::bench::{Bench, budget, eventually, ip, locate_all};
+use crate::server::Reply;
+
+#[tokio::test]
+async fn not_one_request_more_than_the_budget() {
+    let bench = Bench::new(|_| Reply::located("DE")).with(|settings| settings.budget = budget(7));
+    let located = locate_all(&bench.start(), (0..20).map(ip)).await;
+    assert_eq!(located.iter().filter(|located| located.is_ok()).count(), 7);
+    assert_eq!(located.iter().filter(|located| **located == Err(GeoStatus::Quota)).count(), 13);
+    assert_eq!((bench.server.seen().len(), bench.store.spent()), (7, 7));
+    assert_eq!(bench.metrics.ip2location_budget_left.get(), 0);
+    assert_eq!(bench.lookups("quota"), 13);
+}
+
+#[tokio::test]
+async fn retries_cost_too() {
+    let bench = Bench::new(|_| Reply::status(500)).with(|settings| settings.budget = budget(2));
+    assert_eq!(bench.start().locate(ip(1), 1).await, Err(GeoStatus::Quota));
+    assert_eq!(bench.server.seen().len(), 2);
+}
+
+#[tokio::test]
+async fn restarts_and_other_instances_share_one_budget() {
+    let bench = Bench::new(|_| Reply::located("DE")).with(|settings| settings.budget = budget(10));
+    let (one, other) = (bench.start(), bench.start());
+    for number in 0..3 {
+        one.locate(ip(number), 1).await.unwrap();
+        other.locate(ip(100 + number), 1).await.unwrap();
+    }
+    drop((one, other));
+    let located = locate_all(&bench.start(), (200..210).map(ip)).await;
+    assert_eq!(located.iter().filter(|located| located.is_ok()).count(), 4);
+    assert_eq!(bench.server.seen().len(), 10);
+}
+
+#[tokio::test]
+async fn nothing_is_asked_while_the_budget_cannot_be() {
+    let bench = Bench::new(|_| Reply::located("DE")).with(|settings| settings.budget = budget(10));
+    bench.store.set_away(true);
+    let waiting = tokio::spawn(bench.start().locate(ip(1), 1));
+    eventually("it waits", || bench.metrics.ip2location_waiting.get() == 1).await;
+    assert!(bench.server.seen().is_empty());
+    bench.store.set_away(false);
+    assert!(waiting.await.unwrap().is_ok());
+}
