@@ -17,7 +17,7 @@ use crate::support::scratch::Folder;
 const CANARY: &str = "hunter2canary";
 const PATIENCE: Duration = Duration::from_secs(60);
 
-const ALL: [&str; 12] = [
+const ALL: [&str; 13] = [
     "settings",
     "kafka",
     "topic",
@@ -30,6 +30,7 @@ const ALL: [&str; 12] = [
     "rights",
     "pipeline",
     "progress",
+    "geo",
 ];
 
 /// A check's answer, as JSON and in words, which must be the same.
@@ -103,6 +104,7 @@ fn fresh_services_are_fine_and_nothing_is_made() {
     checked.assert_results(&NOT_RUN);
     checked.assert_says("topic", "3 partitions, 0 offsets");
     checked.assert_says("group", "nobody has joined it yet");
+    checked.assert_says("geo", "the built-in database: country ipvAll, built 20");
     let tables = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace";
     assert_eq!(bench.count(tables), 0);
     bench.done(&["migrate"]);

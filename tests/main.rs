@@ -20,6 +20,8 @@ mod crash;
 mod demo;
 mod faults;
 mod generate;
+mod geo;
+mod geo_database;
 mod geo_remote;
 mod group;
 mod idle;

@@ -336,3 +336,45 @@ fn window_whose_rows_a_trigger_leaves_out_is_not_moved() {
     bench.run_until_end();
     bench.assert_equals(&bench.model(300, 300));
 }
+
+#[test]
+fn geo_rollup_that_refuses_a_country_leaves_it_out_and_everything_else_counts() {
+    let ddl =
+        "ALTER TABLE open_web_traffic_by_country ADD CONSTRAINT no_at CHECK (country_code <> 'AT')";
+    let Some(bench) = prepared(Bench::new("refused_geo"), ddl) else { return };
+    // Of two countries in the embedded database.
+    let hit = |second: i64| {
+        let ip = if second % 3 == 0 { "185.119.18.128" } else { "109.205.193.128" };
+        Hit::at(second * 7).host("h").with("ip", ip)
+    };
+    // The second time the list of refused rows is gone with its process, and all is found again.
+    for (run, seconds) in [0..140, 140..280].into_iter().enumerate() {
+        let mut partitions = vec![Vec::<Sendable>::new(); PARTITIONS as usize];
+        for second in seconds {
+            partitions[(second / 3 % i64::from(PARTITIONS)) as usize].push(hit(second).record());
+        }
+        for (partition, records) in (0..).zip(&partitions) {
+            bench.send(partition, records);
+        }
+        let finished = bench.done(&["run", "--until-end"]);
+        assert!(finished.stderr.contains("no_at"), "{finished}");
+        // The log promises no rejects where there are none.
+        assert!(finished.stderr.contains("PostgreSQL refuses sums by place"), "{finished}");
+        assert!(!finished.stderr.contains("their records will be rejected"), "{finished}");
+        bench.assert_equals(&bench.model(300, 300));
+
+        let [all, refused] = [[140, 47], [280, 94]][run];
+        let audit = bench.clean_audit();
+        assert_eq!((&audit["accepted"], &audit["rejected"]), (&all.into(), &0.into()));
+        let note = format!(
+            "web_traffic_by_country: {refused} hits are left out, for PostgreSQL refused their rows"
+        );
+        assert_eq!(audit["notes"], serde_json::json!([note]));
+        let booked = "SELECT sum(refused)::bigint FROM rollup_ledger WHERE rollup = 'web_traffic_by_country'";
+        assert_eq!(bench.count(booked), refused);
+        let others = "SELECT sum(num_hits)::bigint FROM live_web_traffic_by_country WHERE country_code = 'AD'";
+        assert_eq!(bench.count(others), all - refused);
+        let austrian = "SELECT count(*) FROM processed_events WHERE country_code = 'AT'";
+        assert_eq!(bench.count(austrian), refused, "events are stored all the same");
+    }
+}

@@ -1,5 +1,7 @@
-//! `check`: would a run start? Asks settings, Kafka and PostgreSQL, all that can be asked, and changes nothing.
+//! `check`: would a run start? Asks settings, Kafka, PostgreSQL and the geolocation database, all that can be asked, and
+//! changes nothing.
 
+mod geo;
 mod kafka;
 mod postgres;
 mod progress;
@@ -19,6 +21,7 @@ pub fn check(loaded: &Loaded, args: &CheckArgs) -> Result<Outcome, CliError> {
     let mut findings = settings(loaded);
     let topic = kafka::check(&loaded.config, &mut findings);
     postgres::check(&loaded.config, topic.as_ref(), &mut findings);
+    findings.push(geo::check(&loaded.config));
     answer(args, findings)
 }
 

@@ -21,6 +21,7 @@ const CHECKS: &[(&str, &[&str])] = &[
     ("rights", &["settings", "postgres", "tables"]),
     ("pipeline", &["settings", "postgres", "tables", "rights"]),
     ("progress", &["settings", "kafka", "topic", "postgres", "tables", "rights", "pipeline"]),
+    ("geo", &["settings"]),
 ];
 
 /// What came of one check.

@@ -7,10 +7,14 @@ pub(crate) mod hit;
 #[expect(dead_code, reason = "the tests of the provider itself, in actors/tests, use all of it")]
 pub(crate) mod ip2location;
 pub(crate) mod kafka;
+#[path = "../../actors/src/enricher/database/fixture.rs"]
+#[allow(dead_code, reason = "the tests of the reader need more kinds of values than these")]
+pub(crate) mod mmdb;
 pub(crate) mod model;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod random;
+pub(crate) mod rollups;
 pub(crate) mod scratch;
 pub(crate) mod server;
 pub(crate) mod traffic;

@@ -253,16 +253,31 @@ impl Handler<GenerationEnded> for PipelineSupervisor {
                 self.count_crash(format!("Kafka client: {reason}"), ctx);
             }
             EndReason::Refused(refused) => {
-                warn!(
-                    keys = refused.keys.len(),
-                    events = refused.events.len(),
-                    rejects = refused.rejects.len(),
-                    said = refused.said,
-                    "PostgreSQL refuses rows; their records will be rejected"
-                );
+                say_refused(&refused);
                 self.refused(refused, ctx);
             }
         }
+    }
+}
+
+/// Tells what becomes of refused rows: sums by place come too late to reject their records.
+fn say_refused(refused: &RefuseList) {
+    let RefuseList { keys, sums, events, rejects, said } = refused;
+    if !sums.is_empty() {
+        warn!(
+            sums = sums.len(),
+            said,
+            "PostgreSQL refuses sums by place; they are left out there and counted in web_traffic all the same"
+        );
+    }
+    if sums.len() < refused.len() {
+        warn!(
+            keys = keys.len(),
+            events = events.len(),
+            rejects = rejects.len(),
+            said,
+            "PostgreSQL refuses rows; their records will be rejected"
+        );
     }
 }
 

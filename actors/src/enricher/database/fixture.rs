@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 /// A value of the format.
 #[derive(Clone)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Map(Vec<(&'static str, Value)>),
     Array(Vec<Value>),
     Text(&'static str),
@@ -28,7 +28,7 @@ enum Side {
 }
 
 /// A database in the making.
-pub(super) struct Fixture {
+pub(crate) struct Fixture {
     ip_version: u16,
     record_size: u16,
     nodes: Vec<[Side; 2]>,
@@ -37,12 +37,12 @@ pub(super) struct Fixture {
 
 impl Fixture {
     /// An empty tree for addresses of a version, with records of 24, 28 or 32 bits.
-    pub(super) fn new(ip_version: u16, record_size: u16) -> Self {
+    pub(crate) fn new(ip_version: u16, record_size: u16) -> Self {
         Self { ip_version, record_size, nodes: vec![[Side::Nothing; 2]], data: Vec::new() }
     }
 
     /// Adds a network; a later one may lie within an earlier one, not the other way round.
-    pub(super) fn with(mut self, network: &str, value: &Value) -> Self {
+    pub(crate) fn with(mut self, network: &str, value: &Value) -> Self {
         let (address, length) = network.split_once('/').unwrap();
         let (bits, length): (u128, usize) =
             match (address.parse().unwrap(), length.parse().unwrap(), self.ip_version) {
@@ -75,7 +75,7 @@ impl Fixture {
     }
 
     /// The whole file.
-    pub(super) fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         for node in &self.nodes {
             let [left, right] = node.map(|side| self.number(side));
