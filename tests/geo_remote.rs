@@ -142,3 +142,23 @@ fn key_is_in_nothing_that_the_process_writes() {
     assert_eq!(finished.code, Some(64), "{finished}");
     assert!(!finished.stderr.contains(CANARY), "{finished}");
 }
+
+#[test]
+fn check_asks_the_service_once() {
+    let server = Ip2LocationServer::start(|seen| match seen.before {
+        0 => Reply::located("US"),
+        1 => Reply::refused(401, None),
+        _ => Reply::status(500),
+    });
+    let Some(bench) = bench("geo_check", &server) else { return };
+    for (times, result, word) in
+        [(1, "ok", "answers"), (2, "warn", "refuses the key"), (3, "warn", "no answer")]
+    {
+        let finished = bench.done(&["check", "--json"]);
+        let checks = finished.json()["checks"].clone();
+        let geo = checks.as_array().unwrap().iter().find(|check| check["check"] == "geo").unwrap();
+        assert_eq!(geo["result"], result, "{geo}");
+        assert!(geo["detail"].as_str().unwrap().contains(word), "{geo}");
+        assert_eq!(server.seen().len(), times);
+    }
+}

@@ -1,29 +1,77 @@
-//! Geolocation: what there is to locate visitors with. The file is read whole, as a run would read it.
+//! Geolocation: who there is to locate visitors. A file is read whole, as a run would read it; a service is asked once.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use hitstream_actors::enricher::database::{Database, DatabaseError};
+use hitstream_actors::enricher::ip2location::{
+    Ip2Location, Ip2LocationError, Ip2LocationSettings, MemoryLocations,
+};
+use hitstream_actors::metrics::Metrics;
+use hitstream_domain::geo::{GeoStatus, Location};
 use hitstream_domain::time::EventTime;
 
 use super::report::Finding;
 use crate::cli::moment::Moment;
 use crate::config::{Config, GeoProvider};
+use crate::wiring;
 
-/// Tries the local database, if one is to be asked.
-pub(super) fn check(config: &Config) -> Finding {
-    let enrich = &config.enrich;
-    if !enrich.providers.contains(&GeoProvider::Database) {
-        let asked = if enrich.providers.is_empty() { "nobody is asked" } else { "no database" };
-        return Finding::ok("geo", asked.to_owned());
+/// An address that every service knows.
+const WELL_KNOWN: IpAddr = IpAddr::V4(Ipv4Addr::new(8, 8, 8, 8));
+
+/// Tries each provider.
+pub(super) fn check(config: &Config, findings: &mut Vec<Finding>) {
+    let providers = &config.enrich.providers;
+    if providers.is_empty() {
+        findings.push(Finding::ok("geo", "nobody is asked where visitors are".to_owned()));
     }
-    if enrich.database.as_os_str().is_empty() {
-        return match Database::embedded() {
-            Ok(database) => found("the built-in database", &database),
-            Err(error) => unusable(&error),
-        };
-    }
-    match Database::open(&enrich.database) {
-        Ok(database) => found(&enrich.database.display().to_string(), &database),
+    findings.extend(providers.iter().map(|provider| match provider {
+        GeoProvider::Database => database(config),
+        GeoProvider::Ip2Location => service(config),
+    }));
+}
+
+fn database(config: &Config) -> Finding {
+    let file = &config.enrich.database;
+    let (place, opened) = if file.as_os_str().is_empty() {
+        ("the built-in database".to_owned(), Database::embedded())
+    } else {
+        (file.display().to_string(), Database::open(file))
+    };
+    match opened {
+        Ok(database) => found(&place, &database),
         Err(error) => unusable(&error),
     }
+}
+
+/// One request, which the budget does not count. A run starts whatever comes of it.
+fn service(config: &Config) -> Finding {
+    let settings = wiring::ip2location(config);
+    let place = format!("IP2Location.io at {}", settings.base_url);
+    let advice = "events are stored without a location meanwhile; see docs/ENRICHMENT.md, \"What failures do\"";
+    match ask(settings) {
+        Err(error) => {
+            let advice = "set enrich.ip2location right; config/hitstream.toml describes it";
+            Finding::fail("geo", error.to_string(), advice)
+        }
+        Ok(Ok(_) | Err(GeoStatus::NotFound)) => Finding::ok("geo", format!("{place} answers")),
+        Ok(Err(GeoStatus::Quota)) => {
+            let said = format!("{place} refuses the key, or the account has no credit left");
+            Finding::warn("geo", said, advice)
+        }
+        Ok(Err(_)) => Finding::warn("geo", format!("{place} gives no answer"), advice),
+    }
+}
+
+fn ask(settings: Ip2LocationSettings) -> Result<Result<Location, GeoStatus>, Ip2LocationError> {
+    let settings = Ip2LocationSettings { retries: 0, budget: None, keep_for: None, ..settings };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let Ok(runtime) = runtime else { return Ok(Err(GeoStatus::Error)) };
+    runtime.block_on(async {
+        let store = Arc::new(MemoryLocations::default());
+        let service = Ip2Location::start(settings, store, Metrics::new())?;
+        Ok(service.locate(WELL_KNOWN, 1).await)
+    })
 }
 
 fn found(place: &str, database: &Database) -> Finding {

@@ -21,7 +21,7 @@ pub fn check(loaded: &Loaded, args: &CheckArgs) -> Result<Outcome, CliError> {
     let mut findings = settings(loaded);
     let topic = kafka::check(&loaded.config, &mut findings);
     postgres::check(&loaded.config, topic.as_ref(), &mut findings);
-    findings.push(geo::check(&loaded.config));
+    geo::check(&loaded.config, &mut findings);
     answer(args, findings)
 }
 
