@@ -4,6 +4,8 @@ pub(crate) mod bench;
 pub(crate) mod expected;
 pub(crate) mod group;
 pub(crate) mod hit;
+#[expect(dead_code, reason = "the tests of the provider itself, in actors/tests, use all of it")]
+pub(crate) mod ip2location;
 pub(crate) mod kafka;
 #[path = "../../actors/src/enricher/database/fixture.rs"]
 #[allow(dead_code, reason = "the tests of the reader need more kinds of values than these")]

@@ -1,11 +1,11 @@
 //! IP2Location.io: locates addresses by asking a service over HTTP, as seldom and as politely as can be.
 //!
-//! 1. [`Ip2Location::locate`] sends a lookup to one task ([`dispatcher`]), which outlives generations of actors. Lookups
-//!    of one address join ([`flights`]).
-//! 2. What other runs and instances have learnt is looked up in the store ([`store`], [`keeper`]).
-//! 3. The rest waits for its turn, hottest first ([`line`]), until the [`gate`] lets a request through: a limit a second
-//!    ([`pace`]), a budget of all instances ([`allowance`]), and a [`breaker`].
-//! 4. The [`client`] asks once; [`answer`] reads what comes. Failures that may pass are tried again after a wait.
+//! 1. [`Ip2Location::locate`] sends a lookup to one task (`dispatcher`), which outlives generations of actors. Lookups
+//!    of one address join (`flights`).
+//! 2. What other runs and instances have learnt is looked up in the store (`store`, `keeper`).
+//! 3. The rest waits for its turn, hottest first (`line`), until the `gate` lets a request through: a limit a second
+//!    (`pace`), a budget of all instances (`allowance`), and a `breaker`.
+//! 4. The `client` asks once; `answer` reads what comes. Failures that may pass are tried again after a wait.
 //! 5. Answers are kept in the store, also those that nobody waits for any more; "not found" is remembered here for a
 //!    while.
 

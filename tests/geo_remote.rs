@@ -1,0 +1,144 @@
+//! IP2Location.io as the whole pipeline uses it, played by a server that remembers what it was asked.
+
+use std::time::Duration;
+
+use crate::support::Bench;
+use crate::support::hit::Hit;
+use crate::support::ip2location::{Ip2LocationServer, Reply, Seen};
+use crate::support::process::wait_until;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Found in nothing that the process writes.
+const CANARY: &str = "canary-5f3a91c07e";
+
+/// A bench that asks this server alone.
+fn bench(name: &str, server: &Ip2LocationServer) -> Option<Bench> {
+    let bench = Bench::new(name)?
+        .with("HITSTREAM_ENRICH__PROVIDERS", "ip2location")
+        .with("HITSTREAM_ENRICH__IP2LOCATION__BASE_URL", server.base_url())
+        .with("IP_CODING_KEY", CANARY)
+        .with("HITSTREAM_ENRICH__DEADLINE", "30s");
+    bench.create_topic(1);
+    Some(bench)
+}
+
+fn hits(addresses: &[&str]) -> Vec<crate::support::hit::Sendable> {
+    addresses.iter().map(|ip| Hit::at(1).host("h").with("ip", *ip).record()).collect()
+}
+
+/// `ip source status country` of each event.
+fn places(bench: &Bench) -> Vec<String> {
+    let query = "SELECT concat_ws(' ', ip, geo_source, geo_status, country_code) FROM processed_events ORDER BY \"offset\"";
+    bench.sql().query(query, &[]).unwrap().iter().map(|row| row.get(0)).collect()
+}
+
+fn by_last_digit(seen: &Seen) -> Reply {
+    if seen.ip.ends_with('1') { Reply::located("SE") } else { Reply::located("BR") }
+}
+
+#[test]
+fn address_is_asked_about_once_and_not_again_by_the_next_process() {
+    let server = Ip2LocationServer::start(by_last_digit);
+    let Some(bench) = bench("geo_once", &server) else { return };
+    bench.send(0, &hits(&["8.8.8.1", "8.8.8.2", "8.8.8.1", "10.0.0.1", "::ffff:8.8.8.1"]));
+    bench.run_until_end();
+    let expected = [
+        "8.8.8.1 ip2location SE",
+        "8.8.8.2 ip2location BR",
+        "8.8.8.1 ip2location SE",
+        "10.0.0.1 private",
+        "::ffff:8.8.8.1 ip2location SE",
+    ];
+    assert_eq!(places(&bench), expected);
+    bench.send(0, &hits(&["8.8.8.2", "8.8.8.1"]));
+    bench.run_until_end();
+    assert_eq!(places(&bench)[5..], ["8.8.8.2 ip2location BR", "8.8.8.1 ip2location SE"]);
+    let counts = server.counts();
+    assert_eq!((counts.len(), counts["8.8.8.1"], counts["8.8.8.2"]), (2, 1, 1), "{counts:?}");
+    assert!(server.seen().iter().all(|seen| seen.key.as_deref() == Some(CANARY)));
+    let by_country = "SELECT string_agg(concat(country_code, num_hits), ' ' ORDER BY country_code) FROM live_web_traffic_by_country";
+    let sums: String = bench.sql().query_one(by_country, &[]).unwrap().get(0);
+    assert_eq!(sums, "BR2 SE4 1");
+}
+
+#[test]
+fn budget_is_not_reset_by_a_restart() {
+    let server = Ip2LocationServer::start(|_| Reply::located("SE"));
+    let Some(bench) = bench("geo_budget", &server) else { return };
+    let bench = bench.with("HITSTREAM_ENRICH__IP2LOCATION__BUDGET", 2);
+    for (offset, ip) in ["8.8.8.1", "8.8.8.2", "8.8.8.3"].into_iter().enumerate() {
+        bench.send(0, &hits(&[ip]));
+        bench.run_until_end();
+        let expected = if offset < 2 { "ip2location SE" } else { "quota" };
+        assert_eq!(places(&bench)[offset], format!("{ip} {expected}"));
+    }
+    assert_eq!(server.seen().len(), 2);
+}
+
+#[test]
+fn outage_costs_an_epoch_its_deadline_and_events_are_repaired_after_it() {
+    let is_away = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let away = is_away.clone();
+    let server = Ip2LocationServer::start(move |_| {
+        if away.load(std::sync::atomic::Ordering::SeqCst) {
+            Reply::Never
+        } else {
+            Reply::located("SE")
+        }
+    });
+    let Some(bench) = bench("geo_outage", &server) else { return };
+    let bench = bench
+        .with("HITSTREAM_ENRICH__DEADLINE", "200ms")
+        .with("HITSTREAM_ENRICH__IP2LOCATION__TIMEOUT", "500ms")
+        .with("HITSTREAM_ENRICH__IP2LOCATION__RETRIES", 0)
+        .with("HITSTREAM_ENRICH__IP2LOCATION__FAILING_REST", "100ms")
+        .with("HITSTREAM_ENRICH__REPAIR_PER_SECOND", 100);
+    bench.send(0, &hits(&["8.8.8.1", "8.8.8.1", "127.0.0.1"]));
+    bench.run_until_end();
+    let waiting = places(&bench);
+    assert_eq!(waiting, ["8.8.8.1 timeout", "8.8.8.1 timeout", "127.0.0.1 private"]);
+    is_away.store(false, std::sync::atomic::Ordering::SeqCst);
+    let running = bench.hitstream(&["run"]).start();
+    wait_until("repaired", PATIENCE, || places(&bench)[0] != waiting[0]);
+    running.stop();
+    let repaired = ["8.8.8.1 ip2location SE", "8.8.8.1 ip2location SE", "127.0.0.1 private"];
+    assert_eq!(places(&bench), repaired);
+    // What was counted stays counted: a final row never changes.
+    let nowhere =
+        "SELECT sum(num_hits)::bigint FROM live_web_traffic_by_country WHERE country_code IS NULL";
+    assert_eq!(bench.count(nowhere), 3);
+    bench.clean_audit();
+}
+
+#[test]
+fn key_is_in_nothing_that_the_process_writes() {
+    let server = Ip2LocationServer::start(|seen| match seen.ip.as_str() {
+        "8.8.8.1" => Reply::located("SE"),
+        "8.8.8.2" => Reply::status(500),
+        "8.8.8.3" => Reply::Reset,
+        "8.8.8.4" => Reply::CutOff(format!("{{\"key\":\"{CANARY}\"")),
+        "8.8.8.5" => Reply::limited("1"),
+        _ => Reply::refused(401, seen.key.as_deref()),
+    });
+    let Some(bench) = bench("geo_canary", &server) else { return };
+    let bench =
+        bench.with("HITSTREAM_LOG__LEVEL", "trace").with("HITSTREAM_ENRICH__DEADLINE", "5s");
+    bench.send(0, &hits(&["8.8.8.1", "8.8.8.2", "8.8.8.3", "8.8.8.4", "8.8.8.5", "8.8.8.6"]));
+    for arguments in [
+        &["run", "--until-end"][..],
+        &["check"],
+        &["check", "--print-config"],
+        &["status"],
+        &["audit"],
+    ] {
+        let finished = bench.hitstream(arguments).finish();
+        for said in [&finished.stdout, &finished.stderr] {
+            assert!(!said.contains(CANARY), "{arguments:?}: {finished}");
+        }
+    }
+    assert!(server.seen().iter().any(|seen| seen.key.as_deref() == Some(CANARY)));
+    let bad = bench.with("HITSTREAM_ENRICH__IP2LOCATION__BASE_URL", "not a url");
+    let finished = bad.hitstream(&["run", "--until-end"]).finish();
+    assert_eq!(finished.code, Some(64), "{finished}");
+    assert!(!finished.stderr.contains(CANARY), "{finished}");
+}
