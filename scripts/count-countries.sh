@@ -19,10 +19,9 @@ unavailable() {
   exit 69
 }
 
-command -v python3 >/dev/null || unavailable 'python3 is missing; install it and run this again'
 export PYTHONPATH=$kept${PYTHONPATH:+:$PYTHONPATH}
 if ! python3 -c 'import maxminddb' 2>/dev/null; then
-  "$ROOT/scripts/setup.sh" pip >&2 || unavailable 'pip is missing, which fetches what reads databases'
+  "$ROOT/scripts/setup.sh" pip >&2 || unavailable 'python3 with pip is missing, which fetches what reads databases'
   mkdir -p "$CACHE"
   work=$(mktemp -d "$CACHE/maxminddb-fetch.XXXXXX")
   trap 'rm -rf "$work"' EXIT

@@ -152,6 +152,7 @@ fn welcome(postgres: &Postgres, rate: &str, took: Duration) -> String {
          1 min and 1 min): the first final rows come after some 15 s\n\
          look inside:  {psql}\n\
          \x20             SELECT * FROM live_web_traffic ORDER BY window_start DESC, num_hits DESC LIMIT 10;\n\
+         \x20             SELECT country_code, sum(num_hits) FROM live_web_traffic_by_country GROUP BY 1 ORDER BY 2 DESC;\n\
          Ctrl-C ends it and removes all of it; after kill -9 the next demo removes the folder.\n",
         version = env!("CARGO_PKG_VERSION"),
         took = took.as_secs_f64(),
