@@ -126,7 +126,7 @@ pub enum OnDataLoss {
 pub struct FlushLimits {
     /// `flush.interval`.
     pub interval: Duration,
-    /// `flush.max_keys`: distinct (window, key) pairs, counted per partition.
+    /// `flush.max_keys`: (window, key) pairs of all rollups; one that several hold is counted once when its shard has it.
     pub max_keys: usize,
     /// `flush.max_events`: records.
     pub max_events: usize,

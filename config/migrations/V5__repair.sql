@@ -4,3 +4,7 @@ CREATE INDEX processed_events_to_repair ON processed_events (ip)
     WHERE geo_status IN ('quota', 'timeout', 'error');
 CREATE INDEX processed_events_overflow_to_repair ON processed_events_overflow (ip)
     WHERE geo_status IN ('quota', 'timeout', 'error');
+
+COMMENT ON COLUMN processed_events.geo_source IS 'Who located the address: database or ip2location.';
+COMMENT ON COLUMN processed_events.geo_status IS 'If nobody did, why not (docs/ENRICHMENT.md).';
+COMMENT ON COLUMN processed_events.ip IS 'Visitor''s address as sent, or what privacy.ip keeps of it: any text.';

@@ -19,6 +19,7 @@ pub(super) const TABLES: &[&str] = &[
     "aggregated_web_traffic_by_country",
     "frontier",
     "geo_budget",
+    "ip_hash_keys",
     "ip_locations",
     "late_web_traffic",
     "late_web_traffic_by_city",

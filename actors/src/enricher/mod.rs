@@ -196,6 +196,9 @@ impl Enricher {
 
     /// The deadline of an epoch is over: what it still waits for is not known in time.
     fn give_up(&mut self, epoch: u64) {
+        if !self.epochs.contains_key(&epoch) {
+            return; // all was answered in time
+        }
         let addresses: Vec<IpAddr> = self.parked.keys().copied().collect();
         for ip in addresses {
             let Some(parked) = self.parked.remove(&ip) else { continue };
