@@ -1,8 +1,9 @@
 -- Finds the events that wait for a location: those whose provider was away, late or out of budget. Nothing else is in it.
 
-CREATE INDEX processed_events_to_repair ON processed_events (ip)
+-- By a hash: an address is any text, and text is never a B-tree key (PostgreSQL refuses index rows over 2.7 kB).
+CREATE INDEX processed_events_to_repair ON processed_events (hashtextextended(ip, 0))
     WHERE geo_status IN ('quota', 'timeout', 'error');
-CREATE INDEX processed_events_overflow_to_repair ON processed_events_overflow (ip)
+CREATE INDEX processed_events_overflow_to_repair ON processed_events_overflow (hashtextextended(ip, 0))
     WHERE geo_status IN ('quota', 'timeout', 'error');
 
 COMMENT ON COLUMN processed_events.geo_source IS 'Who located the address: database or ip2location.';

@@ -1,7 +1,8 @@
 //! Fills in, in the background, where visitors are whose hits were stored before anybody could tell.
 
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hitstream_actors::enricher::RemoteLocator;
 use hitstream_actors::store::StoreError;
@@ -15,6 +16,8 @@ use crate::config::{Config, KeptIp};
 const AT_A_TIME: i64 = 100;
 /// How long to wait where there is nothing to do, or nothing can be done.
 const REST: Duration = Duration::from_secs(30);
+/// How long an address is left alone that the provider failed at.
+const LEFT_ALONE: Duration = Duration::from_secs(600);
 
 /// The time between two addresses; `None` where nothing is repaired.
 pub(super) fn pause(config: &Config) -> Option<Duration> {
@@ -29,8 +32,9 @@ pub(super) async fn repair(
     remote: Arc<dyn RemoteLocator>,
     pause: Duration,
 ) {
+    let mut failed = Failed::default();
     loop {
-        match round(&store, &*remote, pause).await {
+        match round(&store, &*remote, pause, &mut failed).await {
             Ok(0) => tokio::time::sleep(REST).await,
             Ok(events) => info!(events, "stored events were given their locations"),
             Err(error) => {
@@ -41,19 +45,40 @@ pub(super) async fn repair(
     }
 }
 
+/// Addresses that the provider failed at, and when: they are left alone for a while, so that others get their turn.
+#[derive(Default)]
+struct Failed(HashMap<String, Instant>);
+
+impl Failed {
+    fn is_left_alone(&mut self, ip: &str) -> bool {
+        self.0.retain(|_, at| at.elapsed() < LEFT_ALONE);
+        self.0.contains_key(ip)
+    }
+}
+
 /// One look at what waits; returns how many events were filled in. What fails again is left for another time.
 async fn round(
     store: &PostgresStore,
     remote: &dyn RemoteLocator,
     pause: Duration,
+    failed: &mut Failed,
 ) -> Result<u64, StoreError> {
     let mut repaired = 0;
     for events in store.waiting_events(AT_A_TIME).await? {
+        if failed.is_left_alone(&events.ip) {
+            continue;
+        }
         tokio::time::sleep(pause).await;
         let found = look(remote, &events).await;
-        if found.as_ref().is_err_and(|status| status.is_transient()) {
-            debug!(reason = ?found.err(), "no location for stored events yet");
-            break;
+        match &found {
+            // There will be no answer for any other either.
+            Err(GeoStatus::Quota) => break,
+            Err(status) if status.is_transient() => {
+                debug!(reason = %status, "no location for stored events yet");
+                failed.0.insert(events.ip, Instant::now());
+                continue;
+            }
+            _ => {}
         }
         let found = found.map(|location| (location, remote.source()));
         repaired += store.repair(&events, &found).await?;

@@ -12,8 +12,10 @@ use lru::LruCache;
 use super::answer::Answer;
 use super::database::{Database, DatabaseHandle};
 
-/// So long nobody is asked again about an address after a failure that may pass.
+/// So long what a remote provider did not know is taken for unknown here; it remembers for longer by its own settings.
 const FAILURE_KEPT: Duration = Duration::from_secs(5);
+/// So long what it knew is kept here; where answers are stored, asking again costs no request.
+const ANSWER_KEPT: Duration = Duration::from_secs(3600);
 
 /// Somebody who has to be asked, and takes time to answer.
 pub trait RemoteLocator: Send + Sync {
@@ -146,10 +148,9 @@ impl Locator {
         said: Result<Location, GeoStatus>,
         now: Duration,
     ) -> Arc<Answer> {
-        let until = said.as_ref().err().filter(|status| status.is_transient());
-        let until = until.map(|_| now.saturating_add(FAILURE_KEPT));
+        let kept_for = if said.is_ok() { ANSWER_KEPT } else { FAILURE_KEPT };
         let answer = self.conclude(place, ip, said);
-        self.keep(ip, &answer, until);
+        self.keep(ip, &answer, Some(now.saturating_add(kept_for)));
         answer
     }
 

@@ -10,13 +10,14 @@ pub mod ip2location;
 mod locator;
 mod row;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler};
+use futures::FutureExt;
 use hitstream_domain::geo::GeoStatus;
 use hitstream_domain::privacy::{DailyKey, IpPrivacy};
 use hitstream_domain::rollup::{KeyHasher, Presum, ROLLUPS};
@@ -79,6 +80,8 @@ pub struct Enricher {
     locator: Locator,
     /// What is at work, by epoch: consumers pass a cut one after another, so that two epochs overlap here.
     epochs: BTreeMap<u64, Work>,
+    /// Addresses that somebody is asked about, each once, also after their hits have ceased to wait.
+    asked: HashSet<IpAddr>,
     /// Hits that wait for a remote answer.
     parked: HashMap<IpAddr, Vec<Parked>>,
     /// Consumers whose events of the ending epoch are all here.
@@ -145,7 +148,14 @@ impl Enricher {
     /// An enricher without events.
     pub fn new(parts: EnricherParts) -> Self {
         let locator = Locator::new(parts.providers.clone(), parts.cached_addresses);
-        Self { parts, locator, epochs: BTreeMap::new(), parked: HashMap::new(), marks: 0 }
+        Self {
+            parts,
+            locator,
+            epochs: BTreeMap::new(),
+            asked: HashSet::new(),
+            parked: HashMap::new(),
+            marks: 0,
+        }
     }
 
     fn work(&mut self, epoch: u64) -> &mut Work {
@@ -153,9 +163,14 @@ impl Enricher {
     }
 
     /// Asks about each address, with the hits that it has in this batch.
-    fn ask(&self, asked: HashMap<(IpAddr, usize), u32>, ctx: &Context<Self>) {
+    fn ask(&mut self, asked: HashMap<(IpAddr, usize), u32>, ctx: &Context<Self>) {
         for ((ip, place), hits) in asked {
             let (answer, me) = (self.locator.ask(place, ip, hits), ctx.address());
+            if !self.asked.insert(ip) {
+                // It is being asked for: these hits only make it more urgent, and nobody waits for them twice.
+                let _ = answer.now_or_never();
+                continue;
+            }
             // Where it is not answered, by whatever fault, the deadline ends the wait.
             actix::spawn(async move {
                 let said = answer.await;
@@ -173,7 +188,11 @@ impl Enricher {
             work.parked = work.parked.saturating_sub(1);
             let rows = rows.entry(epoch).or_default();
             let hit = Hit { origin, row: &row, placement };
+            let (keys, bytes) = work.held();
             work.complete(&self.parts, hit, answer, key.as_ref(), rows);
+            let (keys_now, bytes_now) = work.held();
+            let grown = bytes_now.saturating_sub(bytes) + answer.columns().len();
+            self.parts.intake.decoded(0, keys_now.saturating_sub(keys), grown);
         }
         for (epoch, rows) in rows {
             self.work(epoch).rows.push(rows.freeze());
@@ -346,6 +365,7 @@ impl Handler<Located> for Enricher {
     type Result = ();
 
     fn handle(&mut self, Located { ip, place, said }: Located, _: &mut Self::Context) {
+        self.asked.remove(&ip);
         let answer = self.locator.learn(place, ip, said, clock::monotonic());
         let Some(parked) = self.parked.remove(&ip) else { return };
         let mut epochs: Vec<u64> = parked.iter().map(|parked| parked.epoch).collect();

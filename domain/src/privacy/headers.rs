@@ -20,7 +20,7 @@ const ADDRESSES: &[&str] = &[
     "remote-addr",
 ];
 
-/// Where a query may stand again.
+/// Where a query may stand again. A value with a question mark needs no name here.
 const URLS: &[&str] = &[
     "referer",
     "referrer",
@@ -68,11 +68,14 @@ fn must_go(header: Header<'_>, privacy: &Privacy) -> bool {
     if privacy.strip_query && is_one_of(URLS) {
         return true;
     }
+    let strips = |item: &str| privacy.strip_query && item.contains('?');
     let mut goes = false;
     header.for_each_item(|item| {
         goes = goes
             || item.starts_with(['{', '['])
-            || hides_address && headers::string(item).is_some_and(|text| lists_address(&text));
+            || strips(item)
+            || hides_address
+                && headers::string(item).is_some_and(|text| holds_address(plain, &text));
     });
     goes
 }
@@ -91,8 +94,21 @@ fn is_same(given: &str, name: &str) -> bool {
     given.len() == name.len() && given.bytes().map(fold).eq(name.bytes().map(fold))
 }
 
+/// Whether a member's value holds an address. The versions of browsers look like addresses and are none.
+fn holds_address(name: &str, text: &str) -> bool {
+    let has_versions = is_same(name, "user-agent")
+        || name.get(..9).is_some_and(|start| is_same(start, "sec-ch-ua"));
+    if has_versions { parse(text.trim()).is_some() } else { lists_address(text) }
+}
+
+/// Whether an address stands anywhere in a text, whatever stands around it, with a port or without.
 fn lists_address(text: &str) -> bool {
-    text.split(',').any(|item| parse(item.trim()).is_some())
+    let of_address = |c: char| c.is_ascii_hexdigit() || matches!(c, '.' | ':');
+    text.split(|c| !of_address(c)).any(|token| {
+        let without_port = token.rsplit_once(':').map_or("", |(address, _)| address);
+        let spellings = [token, token.trim_matches('.'), token.trim_matches(':'), without_port];
+        spellings.into_iter().any(|text| text.len() > 2 && parse(text).is_some())
+    })
 }
 
 #[cfg(test)]
@@ -156,6 +172,12 @@ mod tests {
             json!("[2001:db8::17]:4711"),
             json!("unknown, 203.0.113.7:80"),
             json!(["a", "::ffff:203.0.113.7"]),
+            json!("1.1 203.0.113.7 (squid)"),
+            json!("for=203.0.113.7"),
+            json!("2001:db8:1:2:3:4:5:6:443"),
+            json!("\"203.0.113.7\";q=1"),
+            json!("203.0.113.7/32"),
+            json!("tcp://203.0.113.7:80"),
             json!({"a": "b"}),
             json!([["b"]]),
         ] {

@@ -161,7 +161,6 @@ pub(super) async fn forget_old(store: Arc<dyn LocationStore>, keep_for: Duration
     // Jitter, so that instances do not look in step.
     let mut interval = Backoff::new(FORGET_INTERVAL, FORGET_INTERVAL);
     loop {
-        sleep(interval.next_wait()).await;
         loop {
             match store.forget(keep_for).await {
                 Ok(0) => break,
@@ -172,5 +171,6 @@ pub(super) async fn forget_old(store: Arc<dyn LocationStore>, keep_for: Duration
                 }
             }
         }
+        sleep(interval.next_wait()).await;
     }
 }

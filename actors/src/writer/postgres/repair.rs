@@ -18,6 +18,9 @@ const TABLES: [&str; 2] = ["processed_events", "processed_events_overflow"];
 /// As the partial indexes have it ([`GeoStatus::is_transient`]).
 const WAITS: &str = "geo_status IN ('quota', 'timeout', 'error')";
 
+/// So many waiting events are looked at for the addresses with most of them: an outage may leave millions.
+const LOOKED_AT: u32 = 10_000;
+
 /// Events of one visitor on one day that wait for a location.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WaitingEvents {
@@ -30,13 +33,15 @@ pub struct WaitingEvents {
 }
 
 impl PostgresStore {
-    /// Visitors and days whose events wait for a location, those with most events first.
+    /// Visitors and days whose events wait for a location, those with most among the events looked at first.
     ///
     /// # Errors
     /// `Unavailable`.
     pub async fn waiting_events(&self, limit: i64) -> Result<Vec<WaitingEvents>, StoreError> {
         let of = |table: &str| {
-            format!("SELECT ip, event_time FROM {table} WHERE {WAITS} AND ip IS NOT NULL")
+            format!(
+                "(SELECT ip, event_time FROM {table} WHERE {WAITS} AND ip IS NOT NULL LIMIT {LOOKED_AT})"
+            )
         };
         let query = format!(
             "SELECT ip, date_trunc('day', event_time, 'UTC'), count(*) FROM ({} UNION ALL {}) waiting \
@@ -92,7 +97,7 @@ impl PostgresStore {
             let update = format!(
                 "UPDATE {table} SET geo_source = $4, geo_status = $5, country_code = $6, country = $7, region = $8, city = $9, \
                  latitude = $10, longitude = $11, time_zone = $12, asn = $13, as_name = $14 \
-                 WHERE ip = $1 AND event_time >= $2 AND event_time < $3 AND {WAITS}"
+                 WHERE hashtextextended(ip, 0) = hashtextextended($1, 0) AND ip = $1 AND event_time >= $2 AND event_time < $3 AND {WAITS}"
             );
             let updated = connection.execute(&update, parameters).await;
             repaired += updated.map_err(|error| classify(&error))?;
