@@ -5,11 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use config::{FileFormat, Format, Map, Value, ValueKind};
 
 use super::error::{ConfigError, Problem};
-use super::kafka;
-use super::postgres::{OfUrl, masked_url};
-use super::secret::MASK;
+use super::postgres::OfUrl;
+use super::secret::{MASK, masked_url};
 use super::sections::Config;
-use super::{DEFAULTS, env_file, nearest, validate};
+use super::{DEFAULTS, env_file, kafka, nearest, postgres, validate};
 
 /// The names that the former job used, and the keys they set.
 const FORMER_NAMES: &[(&str, &str)] = &[
@@ -122,7 +121,8 @@ impl Layers {
         let mut tree = Tree::of(&layers);
         let mut config = deserialize(&tree, &defaults, &mut problems)?;
         let url = config.postgres.resolve();
-        let of_url = url.map_err(|reason| problems.push(tree.problem("postgres.url", reason)));
+        let of_url =
+            url.map_err(|reason| problems.push(tree.secret_problem("postgres.url", reason)));
         validate::check(&config, &tree, &mut problems);
         if !problems.is_empty() {
             return Err(ConfigError(problems));
@@ -167,23 +167,33 @@ impl Leaf {
 
     /// Shows the value as TOML, masked where it is a secret.
     fn shown(&self, key: &str) -> String {
-        let text = self.value.to_string();
-        let property = key.strip_prefix(PROPERTIES);
         match &self.value.kind {
             ValueKind::String(s) if s.is_empty() => "\"\"".into(),
-            _ if property.is_some_and(kafka::is_secret) => format!("{MASK:?}"),
-            _ if matches!(key, "postgres.password" | "enrich.ip2location.key") => {
-                format!("{MASK:?}")
-            }
-            _ if key == "postgres.url" => format!("{:?}", masked_url(&text)),
-            ValueKind::String(s) => format!("{s:?}"),
+            ValueKind::String(s) => format!("{:?}", shown_text(key, s)),
             ValueKind::Array(words) => {
-                let words: Vec<String> =
-                    words.iter().map(|word| format!("{:?}", word.to_string())).collect();
-                format!("[{}]", words.join(", "))
+                let word = |word: &Value| format!("{:?}", shown_text(key, &word.to_string()));
+                format!("[{}]", words.iter().map(word).collect::<Vec<String>>().join(", "))
             }
-            _ => text,
+            _ => {
+                let text = self.value.to_string();
+                let shown = shown_text(key, &text);
+                if shown == text { text } else { format!("{shown:?}") }
+            }
         }
+    }
+}
+
+/// Gives a setting's text fit to be shown; credentials in a URL are secret wherever it stands.
+fn shown_text(key: &str, text: &str) -> String {
+    match key {
+        "postgres.password" | "enrich.ip2location.key" => MASK.to_owned(),
+        "postgres.url" => postgres::shown(text),
+        "enrich.ip2location.base_url" | "kafka.brokers" => masked_url(text),
+        _ if text.contains("://") => masked_url(text),
+        _ => match key.strip_prefix(PROPERTIES) {
+            Some(property) => kafka::shown(property, text),
+            None => text.to_owned(),
+        },
     }
 }
 
@@ -217,6 +227,11 @@ impl Tree {
             insert(&mut root, key, leaf.value.clone());
         }
         Value::from(root)
+    }
+
+    /// Reports a key whose value may be a secret in the wrong shape, which nothing could mask, with where it came from.
+    pub(super) fn secret_problem(&self, key: &str, reason: impl Into<String>) -> Problem {
+        Problem { value: String::new(), ..self.problem(key, reason) }
     }
 
     /// Reports a key's value, with where it came from.
@@ -367,7 +382,14 @@ fn problem_of(key: &str, value: &Value, defaults: &Layer) -> Option<Problem> {
     if key.starts_with(PROPERTIES) || default.is_some() {
         let wanted = check_kind(&value.kind, default).err()?;
         let leaf = Leaf { value: value.clone(), origin };
-        return Some(leaf.problem(key, format!("must be {wanted}")));
+        let problem = leaf.problem(key, format!("must be {wanted}"));
+        // Whether it is a property, and not a password under another name, nobody has said yet.
+        let may_be_secret = key.starts_with(PROPERTIES) || key == "postgres.url";
+        return Some(if may_be_secret {
+            Problem { value: String::new(), ..problem }
+        } else {
+            problem
+        });
     }
     let from_variable = origin.starts_with("variable ");
     let spell = |key: &str| if from_variable { variable_of_key(key) } else { key.to_owned() };

@@ -15,6 +15,7 @@ pub use error::{ConfigError, Problem};
 pub use kafka::{KafkaConfig, Properties, set_default};
 pub use layers::{Layers, Loaded};
 pub use postgres::PostgresConfig;
+pub(crate) use secret::masked_url;
 pub use secret::{MASK, Secret};
 pub use sections::{
     ActorsConfig, BudgetPeriod, Config, EnrichConfig, EventsConfig, FlushConfig, GeoProvider,

@@ -104,8 +104,12 @@ fn check_kafka(config: &Config, found: &mut Found<'_>) {
     );
     found.require(!kafka.group.trim().is_empty(), "kafka.group", "must not be empty");
     for (key, value) in kafka.properties.iter() {
-        if let Err(reason) = check_property(key, value) {
-            found.add(&format!("kafka.properties.{key}"), reason);
+        if let Err(refusal) = check_property(key, value) {
+            let (key, reason) = (format!("kafka.properties.{key}"), refusal.reason);
+            found.problems.push(match refusal.is_known {
+                true => found.tree.problem(&key, reason),
+                false => found.tree.secret_problem(&key, reason),
+            });
         }
     }
     // What is wrong by itself would be said twice.
@@ -163,6 +167,11 @@ fn check_brokers(brokers: &str) -> Result<(), String> {
             }
             None => broker,
         };
+        if address.contains('@') {
+            let elsewhere =
+                "takes no credentials; they go to [kafka.properties]: sasl.username, sasl.password";
+            return Err(format!("{elsewhere}; {SHAPE}"));
+        }
         let (host, port) = match address.rsplit_once(':') {
             Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, Some(port)),
             _ => (address, None),
