@@ -128,11 +128,7 @@ pub(super) fn check_property(key: &str, value: &str) -> Result<(), Refusal> {
             return Err("is set by hitstream; exactly-once depends on it, so leave it out".into());
         }
         "security.protocol" if value.to_lowercase().ends_with("ssl") => {
-            return Err(
-                "asks for TLS, which this version cannot do; use plaintext or sasl_plaintext \
-                        where the network may be trusted"
-                    .into(),
-            );
+            return Err(NO_TLS.into());
         }
         _ => {}
     }
@@ -157,7 +153,16 @@ pub(super) fn check_property(key: &str, value: &str) -> Result<(), Refusal> {
     }
 }
 
+/// What is wrong with every way to ask for TLS.
+pub(super) const NO_TLS: &str = "asks for TLS, which this version cannot do; use plaintext or sasl_plaintext where the network may be \
+     trusted";
+
 const REFERENCE: &str = "librdkafka's CONFIGURATION.md says what it takes";
+
+/// Tells whether people set this property.
+pub(super) fn is_usual(property: &str) -> bool {
+    USUAL_PROPERTIES.contains(&property)
+}
 
 fn nearest_property(key: &str) -> Option<&'static str> {
     super::nearest(key, USUAL_PROPERTIES.iter().copied())

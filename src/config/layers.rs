@@ -8,7 +8,7 @@ use super::error::{ConfigError, Problem};
 use super::postgres::OfUrl;
 use super::secret::{MASK, masked_url};
 use super::sections::Config;
-use super::{DEFAULTS, env_file, kafka, nearest, postgres, validate};
+use super::{DEFAULTS, env_file, kafka, meant, postgres, validate};
 
 /// The names that the former job used, and the keys they set.
 const FORMER_NAMES: &[(&str, &str)] = &[
@@ -397,9 +397,14 @@ fn problem_of(key: &str, value: &Value, defaults: &Layer) -> Option<Problem> {
     let reason = if defaults.0.keys().any(is_in) {
         format!("is a section; write [{key}] and its keys below")
     } else {
-        match nearest_key(key, defaults) {
-            Some(near) => format!("no such key; did you mean {}?", spell(&near)),
-            None => "no such key; `hitstream --print-config` lists them all".to_owned(),
+        let known: Vec<&str> = defaults.0.keys().map(String::as_str).collect();
+        const ALL: &str = "`hitstream --print-config` lists them all";
+        match (meant::meant(key, &known), meant::names_beside(key, &known)) {
+            (Some(near), _) => format!("no such key; did you mean {}?", spell(&near)),
+            (None, Some((section, names))) => {
+                format!("no such key; [{section}] has {}; {ALL}", names.join(", "))
+            }
+            (None, None) => format!("no such key; {ALL}"),
         }
     };
     Some(Problem { key: key.to_owned(), ..Problem::of(origin, reason) })
@@ -421,13 +426,6 @@ fn check_kind(kind: &ValueKind, default: Option<&ValueKind>) -> Result<(), &'sta
         (Some(_), K::I64(_)) => Ok(()),
         _ => Err("a text in quotes"),
     }
-}
-
-/// Looks for the whole key first, then for its last part in another section.
-fn nearest_key(key: &str, defaults: &Layer) -> Option<String> {
-    let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
-    let elsewhere = defaults.0.keys().find(|known| last(known) == last(key)).cloned();
-    elsewhere.or_else(|| nearest(key, defaults.0.keys()).cloned())
 }
 
 /// Reads the settings. The library stops at the first value that it cannot read: that one is reported and gets its

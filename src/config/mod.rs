@@ -5,6 +5,7 @@ mod env_file;
 mod error;
 mod kafka;
 mod layers;
+mod meant;
 mod postgres;
 mod secret;
 mod sections;

@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::error::Problem;
-use super::kafka::{KafkaConfig, check_property};
+use super::kafka::{KafkaConfig, NO_TLS, check_property};
 use super::layers::Tree;
 use super::sections::Config;
 use crate::cli::words::span;
@@ -35,11 +35,16 @@ pub(super) fn check(config: &Config, tree: &Tree, problems: &mut Vec<Problem>) {
     check_times(config, &mut found);
     check_amounts(config, &mut found);
     if let Some(Err(error)) = crate::wiring::client_rule(config) {
-        let key = match error {
-            ClientRuleError::HeaderName(_) => "input.client_header",
-            _ => "input.trusted_proxies",
-        };
-        found.add(key, error.to_string());
+        match error {
+            // The one that was set is to blame, not the one that was left out.
+            ClientRuleError::HeaderName(name) if name.is_empty() => found.add(
+                "input.trusted_proxies",
+                "has no effect without input.client_header; set that to the header your proxies write, such as \
+                 X-Forwarded-For, or leave this out",
+            ),
+            ClientRuleError::HeaderName(_) => found.add("input.client_header", error.to_string()),
+            _ => found.add("input.trusted_proxies", error.to_string()),
+        }
     }
     found.require(
         is_log_filter(&config.log.level),
@@ -156,12 +161,18 @@ fn check_session(kafka: &KafkaConfig, found: &mut Found<'_>) {
 
 fn check_brokers(brokers: &str) -> Result<(), String> {
     const SHAPE: &str = "write host:port, several separated by commas";
+    if brokers.contains(';') {
+        return Err(format!("has a semicolon between brokers; {SHAPE}"));
+    }
     for broker in brokers.split(',').map(str::trim) {
         let address = match broker.split_once("://") {
             Some((scheme, address)) => {
                 let known = ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"];
                 if !known.contains(&scheme.to_uppercase().as_str()) {
                     return Err(format!("{scheme}:// is no Kafka protocol; {SHAPE}"));
+                }
+                if scheme.to_uppercase().ends_with("SSL") {
+                    return Err(NO_TLS.to_owned());
                 }
                 address
             }
