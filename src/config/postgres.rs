@@ -34,6 +34,11 @@ impl PostgresConfig {
         &self.client
     }
 
+    /// Gives the role that connects.
+    pub fn role(&self) -> &str {
+        self.client.get_user().unwrap_or(&self.user)
+    }
+
     /// Names the database for people, without role or password: `host:port/database`.
     pub fn target(&self) -> String {
         let hosts: Vec<String> = self
