@@ -243,6 +243,9 @@ fn migrations_run_once_however_often_and_at_once_they_are_asked_for() {
     let again = bench.done(&["migrate"]);
     let already = format!("at version {} already", tables_version());
     assert!(again.stdout.contains(&already), "{again}");
+    let json = bench.done(&["migrate", "--json"]).json();
+    assert_eq!((&json["schema"], &json["version"]), (&"at_once".into(), &tables_version().into()));
+    assert_eq!((&json["applied"], &json["closed"]), (&Vec::<i32>::new().into(), &().into()));
 }
 
 #[test]
