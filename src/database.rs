@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use hitstream_actors::backoff::Backoff;
 use hitstream_actors::store::StoreError;
-use hitstream_actors::writer::postgres::{ConnectError, PostgresSettings, connect};
+use hitstream_actors::writer::postgres::{
+    ConnectError, PostgresSettings, connect, grants, has_tables,
+};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
@@ -98,11 +100,38 @@ pub(crate) fn query_failure(config: &Config, error: &tokio_postgres::Error) -> C
     match error.code() {
         Some(code) if [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_COLUMN].contains(code) => {
             CliError::Mismatch(format!(
-                "{place} has no tables of this version of hitstream; `hitstream migrate` makes them"
+                "{place} has no tables of this version of hitstream that this role can see; `hitstream check` says more, \
+                 `hitstream migrate` makes them"
+            ))
+        }
+        Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => {
+            let role = config.postgres.role();
+            CliError::Mismatch(format!(
+                "{place}: role {role}: {}. As the owner of its tables: {}",
+                describe(error),
+                grants(&config.postgres.schema, role)
             ))
         }
         _ => CliError::Unreachable(format!("{place}: {}", describe(error))),
     }
+}
+
+/// Makes sure that hitstream's tables are there, of whatever version: before the first run there are none.
+pub(crate) async fn must_have_tables(config: &Config, client: &Client) -> Result<(), CliError> {
+    let schema = &config.postgres.schema;
+    match has_tables(client, schema).await.map_err(|error| query_failure(config, &error))? {
+        true => Ok(()),
+        false => Err(no_pipeline(config)),
+    }
+}
+
+/// Says that there is nothing to tell yet.
+pub(crate) fn no_pipeline(config: &Config) -> CliError {
+    CliError::Mismatch(format!(
+        "no pipeline has run in schema {} of {} yet; `hitstream run` starts one",
+        config.postgres.schema,
+        config.postgres.target()
+    ))
 }
 
 /// The server's own words, or the driver's.

@@ -140,7 +140,7 @@ pub(crate) fn ip2location(config: &Config) -> Ip2LocationSettings {
     let remote = &config.enrich.ip2location;
     let is_kept = !remote.keep_for.is_zero() && config.privacy.ip == KeptIp::Full;
     Ip2LocationSettings {
-        base_url: remote.base_url.clone(),
+        base_url: remote.base_url.reveal().to_owned(),
         key: (!remote.key.is_empty()).then(|| ApiKey::new(remote.key.reveal())),
         root_ca: (!remote.root_ca.as_os_str().is_empty()).then(|| remote.root_ca.clone()),
         timeout: remote.timeout,

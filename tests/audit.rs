@@ -199,7 +199,7 @@ fn schema_without_tables_is_a_mistake() {
     bench.create_topic(1);
     let finished = bench.hitstream(&["audit"]).finish();
     assert_eq!(finished.code, Some(64), "{finished}");
-    assert!(finished.stderr.contains("hitstream migrate"), "{finished}");
+    assert!(finished.stderr.contains("`hitstream run` starts one"), "{finished}");
     // With tables and before the first run there is nothing to object to.
     bench.done(&["migrate"]);
     assert_eq!(bench.clean_audit()["records"], 0);

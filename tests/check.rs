@@ -248,6 +248,9 @@ fn rights_that_a_run_needs_are_asked_for() {
     let url = format!("postgres://{role}:{CANARY}@{}/{}", bench.postgres_address(), bench.database);
     bench.set("POSTGRES_URL", url);
     let reads_only = Checked::new(&bench, 64);
+    sql.batch_execute(&format!("REVOKE SELECT ON hitstream_migrations FROM {role}")).unwrap();
+    Checked::new(&bench, 64).assert_says("tables", &format!("IN SCHEMA public TO {role}"));
+    sql.batch_execute(&format!("GRANT SELECT ON hitstream_migrations TO {role}")).unwrap();
     let grant = format!("GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}");
     sql.batch_execute(&grant).unwrap();
     let no_owner = Checked::new(&bench, 64);

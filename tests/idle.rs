@@ -130,7 +130,7 @@ fn frontier_is_released_by_hand_and_that_is_recorded() {
     let Some(bench) = bench("release", 2, "1h") else { return };
     let nothing = bench.hitstream(&["frontier"]).finish();
     assert_eq!(nothing.code, Some(64), "{nothing}");
-    assert!(nothing.stderr.contains("hitstream migrate"), "{nothing}");
+    assert!(nothing.stderr.contains("`hitstream run` starts one"), "{nothing}");
     bench.done(&["migrate"]);
     let nothing = bench.hitstream(&["frontier", "--release", "1"]).finish();
     assert_eq!(nothing.code, Some(64), "{nothing}");

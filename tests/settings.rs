@@ -161,6 +161,28 @@ fn role_without_create_runs_on_tables_that_another_made() {
 }
 
 #[test]
+fn role_without_rights_is_told_what_to_grant_whatever_it_asks() {
+    let Some(mut bench) = counted("no_rights") else { return };
+    let role = format!("{}_role", bench.database);
+    let mut sql = bench.sql();
+    let create = format!(
+        "CREATE ROLE {role} LOGIN PASSWORD 'hunter2'; GRANT {role} TO CURRENT_USER; REVOKE CREATE ON SCHEMA public FROM PUBLIC"
+    );
+    sql.batch_execute(&create).unwrap();
+    let url = format!("postgres://{role}:hunter2@{}/{}", bench.postgres_address(), bench.database);
+    bench.set("POSTGRES_URL", url);
+    let commands = [&["status"][..], &["frontier"], &["audit"], &["migrate"], &["run"]];
+    let refused = commands.map(|command| bench.hitstream(command).finish());
+    sql.batch_execute(&format!("DROP OWNED BY {role} CASCADE; DROP ROLE {role}")).unwrap();
+    let grant =
+        format!("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}");
+    for refused in refused {
+        assert_refused(&refused, 64, &["permission denied", &grant]);
+        assert!(!refused.to_string().contains("may not create"), "{refused}");
+    }
+}
+
+#[test]
 fn table_in_the_way_is_named() {
     let Some(bench) = Bench::new("in_the_way") else { return };
     bench.create_topic(1);
@@ -194,7 +216,11 @@ fn role_that_may_not_create_is_told_what_to_grant() {
     sql.batch_execute(&format!("GRANT CREATE ON DATABASE {} TO {role}", bench.database)).unwrap();
     let granted = bench.hitstream(&["migrate"]).finish();
     sql.batch_execute(&format!("DROP OWNED BY {role} CASCADE; DROP ROLE {role}")).unwrap();
-    assert_refused(&in_public, 64, &["GRANT CREATE, USAGE ON SCHEMA \"public\" TO"]);
+    assert_refused(
+        &in_public,
+        64,
+        &[&format!("GRANT CREATE, USAGE ON SCHEMA \"public\" TO {role}")],
+    );
     assert_refused(&in_absent, 64, &["GRANT CREATE ON DATABASE"]);
     assert_eq!(granted.code, Some(0), "{granted}");
     for finished in [in_public, in_absent, granted] {
@@ -217,6 +243,9 @@ fn migrations_run_once_however_often_and_at_once_they_are_asked_for() {
     let again = bench.done(&["migrate"]);
     let already = format!("at version {} already", tables_version());
     assert!(again.stdout.contains(&already), "{again}");
+    let json = bench.done(&["migrate", "--json"]).json();
+    assert_eq!((&json["schema"], &json["version"]), (&"at_once".into(), &tables_version().into()));
+    assert_eq!((&json["applied"], &json["closed"]), (&Vec::<i32>::new().into(), &().into()));
 }
 
 #[test]

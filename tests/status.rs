@@ -173,8 +173,8 @@ fn nothing_that_ran_yet_is_said_with_what_to_do() {
     bench.create_topic(1);
     let no_tables = bench.hitstream(&["status"]).finish();
     assert_eq!((no_tables.code, no_tables.stdout.as_str()), (Some(64), ""), "{no_tables}");
-    assert!(no_tables.stderr.contains("hitstream migrate"), "{no_tables}");
-    error_alone(&bench, 64, "hitstream migrate");
+    assert!(no_tables.stderr.contains("`hitstream run` starts one"), "{no_tables}");
+    error_alone(&bench, 64, "no pipeline has run");
     bench.done(&["migrate"]);
     let not_run = bench.hitstream(&["status"]).finish();
     assert_eq!((not_run.code, not_run.stdout.as_str()), (Some(64), ""), "{not_run}");

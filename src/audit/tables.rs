@@ -74,6 +74,7 @@ const PROGRESS: &str = "SELECT incarnation, partition, topic_id, start_offset, n
 
 /// Reads all in one read-only snapshot: a commit is in it whole or not at all.
 pub(super) async fn read(config: &Config, client: &mut Client) -> Result<Facts, CliError> {
+    database::must_have_tables(config, client).await?;
     let facts = read_snapshot(client).await;
     let facts = facts.map_err(|error| database::query_failure(config, &error))?;
     facts.ok_or_else(|| CliError::Mismatch(ROW_MISSING.to_owned()))

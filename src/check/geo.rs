@@ -13,7 +13,7 @@ use hitstream_domain::time::EventTime;
 
 use super::report::Finding;
 use crate::cli::moment::Moment;
-use crate::config::{Config, GeoProvider};
+use crate::config::{Config, GeoProvider, masked_url};
 use crate::wiring;
 
 /// An address that every service knows.
@@ -47,7 +47,7 @@ fn database(config: &Config) -> Finding {
 /// One request, which the budget does not count. A run starts whatever comes of it.
 fn service(config: &Config) -> Finding {
     let settings = wiring::ip2location(config);
-    let place = format!("IP2Location.io at {}", settings.base_url);
+    let place = format!("IP2Location.io at {}", masked_url(&settings.base_url));
     let advice = "events are stored without a location meanwhile; see docs/ENRICHMENT.md, \"What failures do\"";
     match ask(settings) {
         Err(error) => {

@@ -1,5 +1,6 @@
 //! What the role may do in the schema.
 
+use hitstream_actors::writer::postgres::grants;
 use tokio_postgres::{Client, Row};
 
 use super::report::Finding;
@@ -43,10 +44,7 @@ pub(super) async fn check(
         return Ok(Finding::fail(
             "rights",
             format!("role {role} may not read and write {what} in schema {schema}"),
-            format!(
-                "GRANT USAGE ON SCHEMA {schema} TO {role}; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA \
-                 {schema} TO {role}"
-            ),
+            grants(schema, &role),
         ));
     }
     if !config.events.store {

@@ -1,6 +1,6 @@
 //! What the schema holds: nothing yet, this version's tables, another's, or somebody else's.
 
-use hitstream_actors::writer::postgres::tables_version;
+use hitstream_actors::writer::postgres::{grants, tables_version};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
@@ -122,10 +122,11 @@ impl State {
             ),
             Self::Denied => Finding::fail(
                 "tables",
-                format!("this role may not read table {VERSIONS} of schema {schema}"),
                 format!(
-                    "as its owner: GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO the role"
+                    "role {} may not read table {VERSIONS} of schema {schema}",
+                    config.postgres.role()
                 ),
+                format!("as its owner: {}", grants(schema, config.postgres.role())),
             ),
             Self::Gone(names) => Finding::fail(
                 "tables",

@@ -158,7 +158,11 @@ a signal {file, line, files_left}, which are the last line that was read and the
     /// Bring the tables to this version
     #[command(after_help = "Examples:
   hitstream migrate
-  HITSTREAM_WINDOW__SIZE=1m HITSTREAM_WINDOW__SLIDE=1m hitstream migrate --close-open")]
+  HITSTREAM_WINDOW__SIZE=1m HITSTREAM_WINDOW__SLIDE=1m hitstream migrate --close-open
+
+--json: {schema, database, version, applied, closed: {windows, frontier}}. closed: null without --close-open. Where nothing
+can be done, error is all there is.
+Exit codes: 0 done; 64 something is in the way: rights, tables, a running instance; 69 PostgreSQL stayed out of reach.")]
     Migrate(MigrateArgs),
     /// Show what holds the frontier; release it from a partition by hand
     #[command(after_help = "Examples:
@@ -169,7 +173,9 @@ a signal {file, line, files_left}, which are the last line that was read and the
 A window is final once the frontier has passed its end: the least watermark over all partitions that are not idle. A
 partition that nobody reads, or whose producer is dead, holds it, and with it every window. To release it from that
 partition makes those windows final without waiting. Hits that still come there are not lost: they are counted in
-late_web_traffic. It lasts until the partition's next accepted record and is noted in frontier.note.")]
+late_web_traffic. It lasts until the partition's next accepted record and is noted in frontier.note.
+--json: {frontier, released, partitions: [{partition, watermark, state}]}; where nothing can be told, error is all there is.
+Exit codes: 0 done; 64 no such partition, or no pipeline has run yet; 69 PostgreSQL stayed out of reach.")]
     Frontier(FrontierArgs),
     /// Show where the pipeline stands: lag, frontier, open windows, ledger, instances
     #[command(after_help = STATUS_HELP)]
@@ -182,7 +188,9 @@ late_web_traffic. It lasts until the partition's next accepted record and is not
   hitstream audit
   hitstream audit --json
 
-Exit codes: 0 all is accounted for, 1 it is not.")]
+--json: where nothing can be told, error is all there is.
+Exit codes: 0 all is accounted for; 1 it is not; 64 no pipeline has run yet, or there is no such topic; 69 PostgreSQL or Kafka
+stayed out of reach.")]
     Audit(AuditArgs),
     /// Print completions for a shell
     #[command(after_help = "Examples:
@@ -195,6 +203,21 @@ Exit codes: 0 all is accounted for, 1 it is not.")]
   hitstream man | man -l -
   hitstream man run > hitstream-run.1")]
     Man(ManArgs),
+}
+
+impl Command {
+    /// Whether what goes wrong is to be told as JSON, as the answer is. `import`, `generate` and `run` tell as JSON what they
+    /// have done, and as words what kept them from it.
+    pub(super) fn answers_in_json(&self) -> bool {
+        match self {
+            Self::Migrate(args) => args.json,
+            Self::Frontier(args) => args.json,
+            Self::Status(args) => args.json,
+            Self::Check(args) => args.json,
+            Self::Audit(args) => args.json,
+            _ => false,
+        }
+    }
 }
 
 /// Arguments of `completions`.
@@ -258,6 +281,9 @@ pub struct MigrateArgs {
     /// Close all open windows, so that other window settings can take over; no instance may be running
     #[arg(long)]
     pub close_open: bool,
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `frontier`.

@@ -73,12 +73,22 @@ fn exit_code(ended: Result<Outcome, CliError>) -> u8 {
 }
 
 fn execute(cli: Cli) -> Result<Outcome, CliError> {
+    let is_json = cli.command.as_ref().is_some_and(Command::answers_in_json);
+    if is_json && cli.global.print_config {
+        let reason = "--print-config prints TOML, which --json does not change; leave one out";
+        return Err(CliError::Usage(reason.into()));
+    }
+    match answered(cli) {
+        // Whoever reads JSON reads there, too, why there is no answer.
+        Err(error) if is_json => output::failed(error),
+        ended => ended,
+    }
+}
+
+fn answered(cli: Cli) -> Result<Outcome, CliError> {
     let loaded = match (load(&cli.global), &cli.command) {
         (Err(error), Some(Command::Check(args))) if !cli.global.print_config => {
             return crate::check::refused(&error, args);
-        }
-        (Err(error), Some(Command::Status(args))) if args.json && !cli.global.print_config => {
-            return crate::status::failed(error.into());
         }
         (loaded, _) => loaded?,
     };

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Write};
 
 use serde::Serialize;
 
-use super::CliError;
+use super::{CliError, Outcome};
 
 /// Writes a command's answer to standard output: one line of JSON for scripts, or words for people.
 ///
@@ -18,6 +18,16 @@ pub(crate) fn answer(json: bool, answer: &(impl Serialize + Display)) -> Result<
     } else {
         out(&answer.to_string())
     }
+}
+
+/// Writes as JSON why there is no answer.
+///
+/// # Errors
+/// As [`out`], and a bug, which is no answer.
+pub(crate) fn failed(error: CliError) -> Result<Outcome, CliError> {
+    let Some(outcome) = error.as_answer() else { return Err(error) };
+    out(&format!("{}\n", serde_json::json!({ "error": error.to_string() })))?;
+    Ok(outcome)
 }
 
 /// Writes to standard output, where data goes.

@@ -8,7 +8,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaConfRes;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::secret::MASK;
+use super::secret::{MASK, masked_url};
 use super::sections::{OnDataLoss, Start};
 use super::values::one_of;
 
@@ -68,8 +68,8 @@ impl Properties {
         self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
-    fn masked(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.iter().map(|(key, value)| (key, if is_secret(key) { MASK } else { value }))
+    fn masked(&self) -> impl Iterator<Item = (&str, String)> {
+        self.iter().map(|(key, value)| (key, shown(key, value)))
     }
 }
 
@@ -85,16 +85,36 @@ impl Serialize for Properties {
     }
 }
 
-/// Tells whether a property's value must not be shown.
-pub(super) fn is_secret(property: &str) -> bool {
-    ["password", "secret", ".key", "pem", "oauthbearer.config", "jaas"]
-        .iter()
-        .any(|s| property.contains(s))
+/// Gives a property's value fit to be shown.
+pub(super) fn shown(property: &str, value: &str) -> String {
+    // What `kinit` is called with may hold a password.
+    let secret =
+        ["pass", "secret", ".key", "pem", "oauthbearer.config", "jaas", "assertion", "kinit"];
+    if secret.iter().any(|word| property.contains(word)) {
+        MASK.to_owned()
+    } else if value.contains("://") || property.ends_with("url") {
+        masked_url(value)
+    } else {
+        value.to_owned()
+    }
+}
+
+/// Why a property is refused.
+pub(super) struct Refusal {
+    pub(super) reason: String,
+    /// Whether it is one at all: the value of a misspelt one may be a secret.
+    pub(super) is_known: bool,
+}
+
+impl<T: Into<String>> From<T> for Refusal {
+    fn from(reason: T) -> Self {
+        Self { reason: reason.into(), is_known: true }
+    }
 }
 
 /// Checks one property without connecting: what hitstream sets itself is refused, the rest is
 /// librdkafka's to judge.
-pub(super) fn check_property(key: &str, value: &str) -> Result<(), String> {
+pub(super) fn check_property(key: &str, value: &str) -> Result<(), Refusal> {
     match key {
         "bootstrap.servers" | "metadata.broker.list" => {
             return Err("set kafka.brokers instead".into());
@@ -108,11 +128,7 @@ pub(super) fn check_property(key: &str, value: &str) -> Result<(), String> {
             return Err("is set by hitstream; exactly-once depends on it, so leave it out".into());
         }
         "security.protocol" if value.to_lowercase().ends_with("ssl") => {
-            return Err(
-                "asks for TLS, which this version cannot do; use plaintext or sasl_plaintext \
-                        where the network may be trusted"
-                    .into(),
-            );
+            return Err(NO_TLS.into());
         }
         _ => {}
     }
@@ -121,22 +137,32 @@ pub(super) fn check_property(key: &str, value: &str) -> Result<(), String> {
         Err(KafkaError::ClientConfig(code, description, ..)) => {
             // librdkafka's text repeats the value, which may be a secret.
             let unknown = code == RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN;
-            Err(match (unknown, nearest_property(key)) {
+            let reason = match (unknown, nearest_property(key)) {
                 (true, Some(near)) => {
                     format!("librdkafka has no such property; did you mean {near:?}?")
                 }
                 (true, None) => format!("librdkafka has no such property; {REFERENCE}"),
-                (false, _) if is_secret(key) => {
+                (false, _) if shown(key, value) != value => {
                     format!("librdkafka refuses this value; {REFERENCE}")
                 }
                 (false, _) => format!("{}; {REFERENCE}", description.trim()),
-            })
+            };
+            Err(Refusal { reason, is_known: !unknown })
         }
         Err(_) => Err("librdkafka refuses this value".into()),
     }
 }
 
+/// What is wrong with every way to ask for TLS.
+pub(super) const NO_TLS: &str = "asks for TLS, which this version cannot do; use plaintext or sasl_plaintext where the network may be \
+     trusted";
+
 const REFERENCE: &str = "librdkafka's CONFIGURATION.md says what it takes";
+
+/// Tells whether people set this property.
+pub(super) fn is_usual(property: &str) -> bool {
+    USUAL_PROPERTIES.contains(&property)
+}
 
 fn nearest_property(key: &str) -> Option<&'static str> {
     super::nearest(key, USUAL_PROPERTIES.iter().copied())

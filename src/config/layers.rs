@@ -5,11 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use config::{FileFormat, Format, Map, Value, ValueKind};
 
 use super::error::{ConfigError, Problem};
-use super::kafka;
-use super::postgres::{OfUrl, masked_url};
-use super::secret::MASK;
+use super::postgres::OfUrl;
+use super::secret::{MASK, masked_url};
 use super::sections::Config;
-use super::{DEFAULTS, env_file, nearest, validate};
+use super::{DEFAULTS, env_file, kafka, meant, postgres, validate};
 
 /// The names that the former job used, and the keys they set.
 const FORMER_NAMES: &[(&str, &str)] = &[
@@ -122,7 +121,8 @@ impl Layers {
         let mut tree = Tree::of(&layers);
         let mut config = deserialize(&tree, &defaults, &mut problems)?;
         let url = config.postgres.resolve();
-        let of_url = url.map_err(|reason| problems.push(tree.problem("postgres.url", reason)));
+        let of_url =
+            url.map_err(|reason| problems.push(tree.secret_problem("postgres.url", reason)));
         validate::check(&config, &tree, &mut problems);
         if !problems.is_empty() {
             return Err(ConfigError(problems));
@@ -167,23 +167,33 @@ impl Leaf {
 
     /// Shows the value as TOML, masked where it is a secret.
     fn shown(&self, key: &str) -> String {
-        let text = self.value.to_string();
-        let property = key.strip_prefix(PROPERTIES);
         match &self.value.kind {
             ValueKind::String(s) if s.is_empty() => "\"\"".into(),
-            _ if property.is_some_and(kafka::is_secret) => format!("{MASK:?}"),
-            _ if matches!(key, "postgres.password" | "enrich.ip2location.key") => {
-                format!("{MASK:?}")
-            }
-            _ if key == "postgres.url" => format!("{:?}", masked_url(&text)),
-            ValueKind::String(s) => format!("{s:?}"),
+            ValueKind::String(s) => format!("{:?}", shown_text(key, s)),
             ValueKind::Array(words) => {
-                let words: Vec<String> =
-                    words.iter().map(|word| format!("{:?}", word.to_string())).collect();
-                format!("[{}]", words.join(", "))
+                let word = |word: &Value| format!("{:?}", shown_text(key, &word.to_string()));
+                format!("[{}]", words.iter().map(word).collect::<Vec<String>>().join(", "))
             }
-            _ => text,
+            _ => {
+                let text = self.value.to_string();
+                let shown = shown_text(key, &text);
+                if shown == text { text } else { format!("{shown:?}") }
+            }
         }
+    }
+}
+
+/// Gives a setting's text fit to be shown; credentials in a URL are secret wherever it stands.
+fn shown_text(key: &str, text: &str) -> String {
+    match key {
+        "postgres.password" | "enrich.ip2location.key" => MASK.to_owned(),
+        "postgres.url" => postgres::shown(text),
+        "enrich.ip2location.base_url" | "kafka.brokers" => masked_url(text),
+        _ if text.contains("://") => masked_url(text),
+        _ => match key.strip_prefix(PROPERTIES) {
+            Some(property) => kafka::shown(property, text),
+            None => text.to_owned(),
+        },
     }
 }
 
@@ -217,6 +227,11 @@ impl Tree {
             insert(&mut root, key, leaf.value.clone());
         }
         Value::from(root)
+    }
+
+    /// Reports a key whose value may be a secret in the wrong shape, which nothing could mask, with where it came from.
+    pub(super) fn secret_problem(&self, key: &str, reason: impl Into<String>) -> Problem {
+        Problem { value: String::new(), ..self.problem(key, reason) }
     }
 
     /// Reports a key's value, with where it came from.
@@ -367,7 +382,14 @@ fn problem_of(key: &str, value: &Value, defaults: &Layer) -> Option<Problem> {
     if key.starts_with(PROPERTIES) || default.is_some() {
         let wanted = check_kind(&value.kind, default).err()?;
         let leaf = Leaf { value: value.clone(), origin };
-        return Some(leaf.problem(key, format!("must be {wanted}")));
+        let problem = leaf.problem(key, format!("must be {wanted}"));
+        // Whether it is a property, and not a password under another name, nobody has said yet.
+        let may_be_secret = key.starts_with(PROPERTIES) || key == "postgres.url";
+        return Some(if may_be_secret {
+            Problem { value: String::new(), ..problem }
+        } else {
+            problem
+        });
     }
     let from_variable = origin.starts_with("variable ");
     let spell = |key: &str| if from_variable { variable_of_key(key) } else { key.to_owned() };
@@ -375,9 +397,14 @@ fn problem_of(key: &str, value: &Value, defaults: &Layer) -> Option<Problem> {
     let reason = if defaults.0.keys().any(is_in) {
         format!("is a section; write [{key}] and its keys below")
     } else {
-        match nearest_key(key, defaults) {
-            Some(near) => format!("no such key; did you mean {}?", spell(&near)),
-            None => "no such key; `hitstream --print-config` lists them all".to_owned(),
+        let known: Vec<&str> = defaults.0.keys().map(String::as_str).collect();
+        const ALL: &str = "`hitstream --print-config` lists them all";
+        match (meant::meant(key, &known), meant::names_beside(key, &known)) {
+            (Some(near), _) => format!("no such key; did you mean {}?", spell(&near)),
+            (None, Some((section, names))) => {
+                format!("no such key; [{section}] has {}; {ALL}", names.join(", "))
+            }
+            (None, None) => format!("no such key; {ALL}"),
         }
     };
     Some(Problem { key: key.to_owned(), ..Problem::of(origin, reason) })
@@ -399,13 +426,6 @@ fn check_kind(kind: &ValueKind, default: Option<&ValueKind>) -> Result<(), &'sta
         (Some(_), K::I64(_)) => Ok(()),
         _ => Err("a text in quotes"),
     }
-}
-
-/// Looks for the whole key first, then for its last part in another section.
-fn nearest_key(key: &str, defaults: &Layer) -> Option<String> {
-    let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
-    let elsewhere = defaults.0.keys().find(|known| last(known) == last(key)).cloned();
-    elsewhere.or_else(|| nearest(key, defaults.0.keys()).cloned())
 }
 
 /// Reads the settings. The library stops at the first value that it cannot read: that one is reported and gets its

@@ -5,6 +5,7 @@ mod env_file;
 mod error;
 mod kafka;
 mod layers;
+mod meant;
 mod postgres;
 mod secret;
 mod sections;
@@ -15,6 +16,7 @@ pub use error::{ConfigError, Problem};
 pub use kafka::{KafkaConfig, Properties, set_default};
 pub use layers::{Layers, Loaded};
 pub use postgres::PostgresConfig;
+pub(crate) use secret::masked_url;
 pub use secret::{MASK, Secret};
 pub use sections::{
     ActorsConfig, BudgetPeriod, Config, EnrichConfig, EventsConfig, FlushConfig, GeoProvider,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio_postgres::config::{Host, SslMode};
 
-use super::secret::{MASK, Secret};
+use super::secret::{MASK, Secret, masked_url};
 
 /// `[postgres]`
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -32,6 +32,11 @@ impl PostgresConfig {
     /// Gives the driver's configuration: URL, role, password and database brought together.
     pub fn client(&self) -> &tokio_postgres::Config {
         &self.client
+    }
+
+    /// Gives the role that connects.
+    pub fn role(&self) -> &str {
+        self.client.get_user().unwrap_or(&self.user)
     }
 
     /// Names the database for people, without role or password: `host:port/database`.
@@ -117,36 +122,51 @@ const SHAPES: &str = "is no PostgreSQL URL; write postgres://user:password@host:
 const SSL_MODES: &str =
     "has an sslmode that is not supported; use disable or prefer where the network may be trusted";
 
+const UNKNOWN_OPTION: &str = "has an option that is not known; known are user, password, dbname, host, port, hostaddr, options, application_name, \
+     sslmode, connect_timeout, tcp_user_timeout, keepalives and target_session_attrs; write %26 for & in a password";
+
 const NO_TLS: &str = "asks for TLS (sslmode=require, or ssl in a JDBC URL), which this version cannot do; use sslmode=prefer \
                       or disable where the network may be trusted";
 
-/// Gives a URL fit to be shown: without credentials and options.
-pub(super) fn masked_url(url: &str) -> String {
-    let (shown, options) = url.split_once('?').unwrap_or((url, ""));
-    // An @ after the ? may end a password that has a ? in it.
-    if options.contains('@') && !shown.contains('@') {
-        let scheme = shown.split_once("//").map_or("", |(scheme, _)| scheme);
-        return format!("{scheme}//{MASK}");
-    }
-    match (shown.split_once("//"), shown.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, place))) => format!("{scheme}//{MASK}@{place}"),
-        (None, Some((_, place))) => format!("{MASK}@{place}"),
-        _ => shown.to_owned(),
-    }
+const MISPLACED: &str = "has a character where a password or an option may have slipped into role, host or database: write options \
+     after a ?, with & between them, and %40, %2F, %3A, %3F, %26, %3B and %3D for @, /, :, ?, &, ; and = in names and passwords";
+
+/// Gives a URL that was accepted, without what may be secret in it.
+pub(super) fn shown(url: &str) -> String {
+    masked_url(url).trim_end_matches(&format!("?{MASK}")).to_owned()
 }
 
+/// Reads a URL whose part before the options is `scheme://` and what [`check_place`] accepts.
 fn parse_url(url: &str) -> Result<tokio_postgres::Config, String> {
+    check_place(url.split_once("//").map_or(url, |(_, place)| place))?;
     url.parse().map_err(|e: tokio_postgres::Error| {
         let cause =
             std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string);
         if cause.contains("`sslmode`") {
             return SSL_MODES.to_owned();
         }
+        // Its name may be what follows an & in a password.
+        if cause.contains("unknown option") {
+            return UNKNOWN_OPTION.to_owned();
+        }
         format!(
             "cannot be read: {cause}; write postgres://user:password@host:port/database, with %40, %2F, %3A and %3F for \
              @, /, : and ? in a password"
         )
     })
+}
+
+/// Refuses what the driver would take as a name and show, where it is more likely a slip with a secret in it: role, host
+/// and database stand in many messages.
+fn check_place(place: &str) -> Result<(), String> {
+    let (credentials, place) = place.split_once('@').unwrap_or(("", place));
+    let role = credentials.split(':').next().unwrap_or_default();
+    let (place, _) = place.split_once('?').unwrap_or((place, ""));
+    let (hosts, database) = place.split_once('/').unwrap_or((place, ""));
+    let is_misplaced = role.contains(['/', '?', '#', '&', ';', '='])
+        || hosts.contains(['@', '#', '&', ';', '='])
+        || database.contains(['@', '#', '&', ';', '=', ':']);
+    if is_misplaced { Err(MISPLACED.to_owned()) } else { Ok(()) }
 }
 
 /// Reads what follows `jdbc:`. pgjdbc keeps credentials and options in the query, form-encoded.
@@ -156,8 +176,19 @@ fn parse_jdbc(rest: &str, passed_over: &mut Vec<String>) -> Result<tokio_postgre
     let mut client = match place.strip_prefix("//") {
         Some(place) => parse_url(&format!("postgresql://{place}"))?,
         // jdbc:postgresql:database and jdbc:postgresql:/ mean the local server.
+        None if place.contains('@') => return Err(MISPLACED.to_owned()),
         None => parse_url(&format!("postgresql:///{}", place.trim_start_matches('/')))?,
     };
+    // A name that is none, or has no value, may be what follows an & in a password.
+    let is_option = |option: &str| match option.split_once('=') {
+        Some((name, _)) => name.chars().all(|c| c.is_ascii_alphabetic()),
+        None => option.is_empty() || option == "ssl",
+    };
+    if !query.split('&').all(is_option) {
+        return Err(
+            "has an option that is not NAME=VALUE; write %26 for & in a password".to_owned()
+        );
+    }
     for (option, value) in form_urlencoded::parse(query.as_bytes()) {
         match option.as_ref() {
             "user" => drop(client.user(value.as_ref())),
@@ -253,10 +284,36 @@ mod tests {
     }
 
     #[test]
+    fn secret_in_the_wrong_place_is_refused_and_not_repeated() {
+        for url in [
+            "host=h password=hunter2 user=u",
+            "jdbc:postgresql://h/x&password=hunter2",
+            "jdbc:postgresql://h/x;user=a;password=hunter2",
+            "jdbc:postgresql://h;password=hunter2/x",
+            "jdbc:postgresql:u:hunter2/x",
+            "jdbc:postgresql:u/hunter2@h/x",
+            "jdbc:postgresql://h/x?password=hun&ter2",
+            "jdbc:postgresql://h/x?password=hun&hunter2=1",
+            "postgres://me@corp:hunter2@h/x",
+            "postgres://me@corp:se?hunter2@h/x",
+            "postgres://u/hunter2@h/x",
+            "postgres://h/x&password=hunter2",
+            "postgres://h/x?password=hun&hunter2=z",
+        ] {
+            let mut config = resolved("postgres://h");
+            config.url = Secret::new(url);
+            let reason = config.resolve().unwrap_err();
+            assert!(!reason.contains("hunter2"), "{url}: {reason}");
+            assert!(reason.contains("write"), "{url}: {reason}");
+        }
+        assert_eq!(parts("postgres://a:b?c;&=/@h:1/x%3Ay"), own("h:1/x:y", "a", "b?c;&=/"));
+    }
+
+    #[test]
     fn shown_urls_carry_no_secret() {
-        assert_eq!(masked_url("postgres://a:b@c@h:1/x?password=z"), "postgres://***@h:1/x");
-        assert_eq!(masked_url("jdbc:postgresql://h/x?password=z"), "jdbc:postgresql://h/x");
-        assert_eq!(masked_url("postgres://a:b?c@h:1/x"), "postgres://***");
+        assert_eq!(shown("postgres://a:b@h:1/x?password=z"), "postgres://***@h:1/x");
+        assert_eq!(shown("jdbc:postgresql://h/x?password=z"), "jdbc:postgresql://h/x");
+        assert_eq!(shown("postgres://a:b?c@h:1/x"), "postgres://***");
         let printed = format!("{:?}", resolved("postgres://a:hunter2@h/x"));
         assert!(!printed.contains("hunter2"), "{printed}");
     }

@@ -47,9 +47,48 @@ impl Serialize for Secret {
     }
 }
 
+/// Gives a URL fit to be shown: credentials and options may be secrets, and stay out. A text without `//` is taken as a
+/// URL whose scheme is left out.
+pub(crate) fn masked_url(url: &str) -> String {
+    let (scheme, rest) = match url.split_once("//") {
+        Some((scheme, rest)) => (format!("{scheme}//"), rest),
+        None => (String::new(), url),
+    };
+    let (shown, options) = match rest.find(['?', '#']) {
+        Some(end) => rest.split_at(end),
+        None => (rest, ""),
+    };
+    // Such an @ may end a password with a ? in it, and then nothing tells where the place begins.
+    if options.contains('@') {
+        return format!("{scheme}{MASK}");
+    }
+    let place = match shown.rsplit_once('@') {
+        Some((_, place)) => format!("{MASK}@{place}"),
+        None => shown.to_owned(),
+    };
+    let options = if options.is_empty() { String::new() } else { format!("?{MASK}") };
+    format!("{scheme}{place}{options}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn shown_urls_carry_no_secret() {
+        for (url, shown) in [
+            ("https://h:1/x", "https://h:1/x"),
+            ("https://u:hunter2@h:1/x", "https://***@h:1/x"),
+            ("https://me@corp:hunter2@h/", "https://***@h/"),
+            ("u:hunter2@h:1", "***@h:1"),
+            ("https://h/x?key=hunter2", "https://h/x?***"),
+            ("https://h/x#hunter2", "https://h/x?***"),
+            ("https://me@corp:hun?ter2@h/", "https://***"),
+            ("https://h/?a=b@c&key=hunter2", "https://***"),
+        ] {
+            assert_eq!(masked_url(url), shown);
+        }
+    }
 
     #[test]
     fn secret_is_masked_however_it_is_printed() {

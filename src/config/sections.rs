@@ -137,7 +137,7 @@ pub struct Ip2LocationConfig {
     /// Key; empty is none.
     pub key: Secret,
     /// Where it is asked.
-    pub base_url: String,
+    pub base_url: Secret,
     /// Longest time of one request.
     #[serde(with = "duration")]
     pub timeout: Duration,

@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::error::Problem;
-use super::kafka::{KafkaConfig, check_property};
+use super::kafka::{KafkaConfig, NO_TLS, check_property};
 use super::layers::Tree;
 use super::sections::Config;
 use crate::cli::words::span;
@@ -35,11 +35,16 @@ pub(super) fn check(config: &Config, tree: &Tree, problems: &mut Vec<Problem>) {
     check_times(config, &mut found);
     check_amounts(config, &mut found);
     if let Some(Err(error)) = crate::wiring::client_rule(config) {
-        let key = match error {
-            ClientRuleError::HeaderName(_) => "input.client_header",
-            _ => "input.trusted_proxies",
-        };
-        found.add(key, error.to_string());
+        match error {
+            // The one that was set is to blame, not the one that was left out.
+            ClientRuleError::HeaderName(name) if name.is_empty() => found.add(
+                "input.trusted_proxies",
+                "has no effect without input.client_header; set that to the header your proxies write, such as \
+                 X-Forwarded-For, or leave this out",
+            ),
+            ClientRuleError::HeaderName(_) => found.add("input.client_header", error.to_string()),
+            _ => found.add("input.trusted_proxies", error.to_string()),
+        }
     }
     found.require(
         is_log_filter(&config.log.level),
@@ -104,8 +109,12 @@ fn check_kafka(config: &Config, found: &mut Found<'_>) {
     );
     found.require(!kafka.group.trim().is_empty(), "kafka.group", "must not be empty");
     for (key, value) in kafka.properties.iter() {
-        if let Err(reason) = check_property(key, value) {
-            found.add(&format!("kafka.properties.{key}"), reason);
+        if let Err(refusal) = check_property(key, value) {
+            let (key, reason) = (format!("kafka.properties.{key}"), refusal.reason);
+            found.problems.push(match refusal.is_known {
+                true => found.tree.problem(&key, reason),
+                false => found.tree.secret_problem(&key, reason),
+            });
         }
     }
     // What is wrong by itself would be said twice.
@@ -152,6 +161,9 @@ fn check_session(kafka: &KafkaConfig, found: &mut Found<'_>) {
 
 fn check_brokers(brokers: &str) -> Result<(), String> {
     const SHAPE: &str = "write host:port, several separated by commas";
+    if brokers.contains(';') {
+        return Err(format!("has a semicolon between brokers; {SHAPE}"));
+    }
     for broker in brokers.split(',').map(str::trim) {
         let address = match broker.split_once("://") {
             Some((scheme, address)) => {
@@ -159,10 +171,18 @@ fn check_brokers(brokers: &str) -> Result<(), String> {
                 if !known.contains(&scheme.to_uppercase().as_str()) {
                     return Err(format!("{scheme}:// is no Kafka protocol; {SHAPE}"));
                 }
+                if scheme.to_uppercase().ends_with("SSL") {
+                    return Err(NO_TLS.to_owned());
+                }
                 address
             }
             None => broker,
         };
+        if address.contains('@') {
+            let elsewhere =
+                "takes no credentials; they go to [kafka.properties]: sasl.username, sasl.password";
+            return Err(format!("{elsewhere}; {SHAPE}"));
+        }
         let (host, port) = match address.rsplit_once(':') {
             Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, Some(port)),
             _ => (address, None),

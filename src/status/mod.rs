@@ -15,12 +15,9 @@ use unread::Unread;
 /// Says where the pipeline stands. Where Kafka does not answer, it says what the tables alone tell, and then fails.
 ///
 /// # Errors
-/// PostgreSQL or Kafka out of reach, no such topic, no pipeline yet. As JSON these are part of the answer.
+/// PostgreSQL or Kafka out of reach, no such topic, no pipeline yet.
 pub fn status(config: &Config, args: &StatusArgs) -> Result<Outcome, CliError> {
-    let facts = match facts(config) {
-        Err(error) if args.json => return failed(error),
-        facts => facts?,
-    };
+    let facts = facts(config)?;
     // After the tables: what Kafka has can only be more than what they were made from.
     let unread = topic::describe(config).and_then(|topic| Unread::read(config, &facts, &topic));
     output::answer(args.json, &Answer::new(config, &facts, unread.as_ref()))?;
@@ -29,16 +26,6 @@ pub fn status(config: &Config, args: &StatusArgs) -> Result<Outcome, CliError> {
         Err(error) if args.json => error.as_answer().ok_or(error),
         unread => unread.map(|_| Outcome::Done),
     }
-}
-
-/// Says as JSON why nothing can be told.
-///
-/// # Errors
-/// An answer that cannot be written, and a bug, which is no answer.
-pub fn failed(error: CliError) -> Result<Outcome, CliError> {
-    let Some(outcome) = error.as_answer() else { return Err(error) };
-    output::out(&format!("{}\n", serde_json::json!({ "error": error.to_string() })))?;
-    Ok(outcome)
 }
 
 fn facts(config: &Config) -> Result<Facts, CliError> {

@@ -63,18 +63,15 @@ const LEDGER: &str = "SELECT coalesce(sum(records), 0)::bigint, coalesce(sum(acc
 
 /// Reads all in one read-only snapshot: a commit is in it whole or not at all.
 pub(super) async fn read(config: &Config, client: &mut Client) -> Result<Facts, CliError> {
+    database::must_have_tables(config, client).await?;
     let facts = read_snapshot(client).await;
     let facts = facts.map_err(|error| database::query_failure(config, &error))?;
     facts.map_err(|there_is_progress| {
-        CliError::Mismatch(if there_is_progress {
-            ROW_MISSING.to_owned()
+        if there_is_progress {
+            CliError::Mismatch(ROW_MISSING.to_owned())
         } else {
-            format!(
-                "no pipeline has run in schema {} of {} yet; `hitstream run` starts one",
-                config.postgres.schema,
-                config.postgres.target()
-            )
-        })
+            database::no_pipeline(config)
+        }
     })
 }
 

@@ -4,7 +4,8 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use super::locks::migration_lock;
-use super::session::{describe, quoted};
+use super::rights::{self, named};
+use super::session::{PostgresSettings, describe, quoted};
 use crate::store::StoreError;
 
 mod embedded {
@@ -29,23 +30,28 @@ pub struct MigrationReport {
 /// `Mismatch` where server or schema cannot be used, `Unavailable` otherwise.
 pub(super) async fn migrate(
     client: &mut Client,
-    schema: &str,
+    settings: &PostgresSettings,
 ) -> Result<MigrationReport, StoreError> {
     check_server(client).await?;
-    let lock = migration_lock(schema);
+    let lock = migration_lock(&settings.schema);
     let unavailable = |error: &tokio_postgres::Error| StoreError::Unavailable(describe(error));
     client.execute("SELECT pg_advisory_lock($1)", &[&lock]).await.map_err(|e| unavailable(&e))?;
-    let outcome = migrate_locked(client, schema).await;
+    let outcome = migrate_locked(client, settings).await;
     client.execute("SELECT pg_advisory_unlock($1)", &[&lock]).await.map_err(|e| unavailable(&e))?;
     outcome
 }
 
-async fn migrate_locked(client: &mut Client, schema: &str) -> Result<MigrationReport, StoreError> {
+async fn migrate_locked(
+    client: &mut Client,
+    settings: &PostgresSettings,
+) -> Result<MigrationReport, StoreError> {
+    let schema = settings.schema.as_str();
+    let role = rights::role(settings);
     let exists = "SELECT 1 FROM pg_namespace WHERE nspname = $1";
     let found = client.query_opt(exists, &[&schema]).await;
     if found.map_err(|e| StoreError::Unavailable(describe(&e)))?.is_none() {
         let create = format!("CREATE SCHEMA {}", quoted(schema));
-        client.batch_execute(&create).await.map_err(|e| schema_refused(&e, schema))?;
+        client.batch_execute(&create).await.map_err(|e| schema_refused(&e, schema, role))?;
     }
     let mut runner =
         embedded::migrations::runner().set_abort_divergent(true).set_abort_missing(true);
@@ -71,7 +77,14 @@ async fn migrate_locked(client: &mut Client, schema: &str) -> Result<MigrationRe
     if may_not_create && version_there(client).await == Some(version) {
         return Ok(MigrationReport { applied: Vec::new(), version });
     }
-    Err(refused(cause, schema))
+    // Tables that are there and cannot be read need other rights than tables that are to be made.
+    if may_not_create && rights::has_tables(client, schema).await.unwrap_or(false) {
+        let is_readable = version_there(client).await.is_some();
+        if let Some(error) = rights::missing(cause, settings).filter(|_| !is_readable) {
+            return Err(error);
+        }
+    }
+    Err(refused(cause, schema, role))
 }
 
 /// The version of the tables that this version of hitstream works with.
@@ -109,26 +122,28 @@ pub async fn check_server(client: &Client) -> Result<String, StoreError> {
 }
 
 /// A schema that is not there and could not be created.
-fn schema_refused(error: &tokio_postgres::Error, schema: &str) -> StoreError {
+fn schema_refused(error: &tokio_postgres::Error, schema: &str, role: &str) -> StoreError {
     if error.code() != Some(&SqlState::INSUFFICIENT_PRIVILEGE) {
-        return refused(error, schema);
+        return refused(error, schema, role);
     }
     StoreError::Mismatch(format!(
         "schema {schema:?} does not exist and the role may not create it: {}. Create it for that role (CREATE SCHEMA {} \
-         AUTHORIZATION …), or: GRANT CREATE ON DATABASE … TO that role",
+         AUTHORIZATION {role}), or: GRANT CREATE ON DATABASE … TO {role}",
         describe(error),
-        quoted(schema)
+        quoted(schema),
+        role = named(role)
     ))
 }
 
 /// A migration that the server did not take: its rights or its tables are in the way, or it was just not there.
-fn refused(error: &tokio_postgres::Error, schema: &str) -> StoreError {
+fn refused(error: &tokio_postgres::Error, schema: &str, role: &str) -> StoreError {
     let text = describe(error);
     match error.code().map(SqlState::code) {
         Some("42501") => StoreError::Mismatch(format!(
             "the role may not create tables in schema {schema:?}: {text}. Run `hitstream migrate` as the owner, or: \
-             GRANT CREATE, USAGE ON SCHEMA {} TO that role",
-            quoted(schema)
+             GRANT CREATE, USAGE ON SCHEMA {} TO {}",
+            quoted(schema),
+            named(role)
         )),
         Some("42P07") => StoreError::Mismatch(format!(
             "schema {schema:?} already has a table of this name: {text}. Rename that table, or set postgres.schema \

@@ -17,6 +17,7 @@ mod pipeline;
 mod refused;
 mod release;
 mod repair;
+mod rights;
 mod session;
 mod tables;
 mod types;
@@ -41,6 +42,7 @@ pub use locations::PostgresLocations;
 pub use migrations::{MigrationReport, check_server, tables_version};
 pub use release::FrontierReport;
 pub use repair::WaitingEvents;
+pub use rights::{grants, has_tables};
 pub use session::PostgresSettings;
 
 use self::days::KnownDays;
@@ -146,7 +148,7 @@ pub async fn migrate(
     client: &mut tokio_postgres::Client,
     settings: &PostgresSettings,
 ) -> Result<MigrationReport, StoreError> {
-    migrations::migrate(client, &settings.schema).await
+    migrations::migrate(client, settings).await
 }
 
 /// Closes all open windows so that other window settings can take over (`migrate --close-open`).

@@ -10,6 +10,7 @@ use tokio_postgres::{Client, Error, Transaction};
 
 use super::frontier::{SURVEY, advance_locked, read_survey};
 use super::locks::frontier_lock;
+use super::rights::{self, has_tables};
 use super::session::{PostgresSettings, classify};
 use crate::store::{Claims, StoreError, Survey};
 
@@ -35,12 +36,19 @@ pub(super) async fn release(
     let failure = |error: &Error| match error.code() {
         Some(code) if [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_COLUMN].contains(code) => {
             StoreError::Mismatch(format!(
-                "schema {:?} has no tables of this version of hitstream; `hitstream migrate` makes them",
+                "schema {:?} has no tables of this version of hitstream that this role can see; `hitstream check` says more, \
+                 `hitstream migrate` makes them",
                 settings.schema
             ))
         }
-        _ => classify(error),
+        _ => rights::missing(error, settings).unwrap_or_else(|| classify(error)),
     };
+    if !has_tables(client, &settings.schema).await.map_err(|error| failure(&error))? {
+        return Err(StoreError::Mismatch(format!(
+            "no pipeline has run in schema {:?} yet: there is no frontier; `hitstream run` starts one",
+            settings.schema
+        )));
+    }
     let transaction = client.transaction().await.map_err(|error| failure(&error))?;
     let lock = frontier_lock(&settings.schema);
     let locked = transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&lock]).await;
