@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+/// How variables that are settings begin.
+const SETTINGS: &[&str] = &["HITSTREAM_", "KAFKA_", "POSTGRES_", "IP_CODING_KEY", "PG"];
 /// How often a process that is to end is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 /// Lines of its log that are shown of a process that failed.
@@ -40,6 +42,7 @@ impl Process {
         use std::os::unix::process::CommandExt;
         let log = folder.join(format!("{name}.log"));
         let mut command = Command::new("setpriv");
+        remove_settings(&mut command);
         command.args(["--pdeathsig", death]);
         program(&mut command);
         let output = File::create(&log).with_context(|| format!("{}", log.display()))?;
@@ -101,6 +104,17 @@ impl Drop for Process {
         // Where it has ended already there is nothing to do.
         if let Ok(None) = self.child.try_wait() {
             drop(self.stop(self.death, DEATH_LIMIT));
+        }
+    }
+}
+
+/// Keeps settings and secrets for real services from a process. PostgreSQL's programs have variables too: `PGPORT` would
+/// move the server's socket.
+fn remove_settings(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        let is_setting = |name: &str| SETTINGS.iter().any(|beginning| name.starts_with(beginning));
+        if name.to_str().is_some_and(is_setting) {
+            command.env_remove(name);
         }
     }
 }

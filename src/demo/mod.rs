@@ -167,16 +167,8 @@ fn environment(brokers: &str, postgres: &str) -> Vec<(String, String)> {
     all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-/// Continues a command line with this program, with the demo's settings and no others.
+/// Continues a command line with this program, with the demo's settings; it has no others.
 fn as_in_demo(command: &mut Command, environment: &[(String, String)], arguments: &[&str]) {
-    for (name, _) in std::env::vars_os() {
-        let is_setting = |name: &str| {
-            ["HITSTREAM_", "KAFKA_", "POSTGRES_"].iter().any(|prefix| name.starts_with(prefix))
-        };
-        if name.to_str().is_some_and(is_setting) {
-            command.env_remove(name);
-        }
-    }
     command.envs(environment.iter().cloned());
     if arguments.first() == Some(&"generate") {
         command.env(PACKED.0, PACKED.1);
