@@ -212,6 +212,28 @@ fn place_that_will_not_do_is_named_before_anything_starts() {
 }
 
 #[test]
+fn full_place_is_named_with_what_to_do_and_the_log_is_quoted() {
+    let scratch = Folder::new();
+    let binaries = scratch.path("bin");
+    fs::create_dir(&binaries).unwrap();
+    let says = "#!/bin/sh\necho 'creating files ... '\necho 'No space left on device'\nexit 1\n";
+    for program in ["initdb", "postgres"] {
+        fs::write(binaries.join(program), says).unwrap();
+        fs::set_permissions(binaries.join(program), Permissions::from_mode(0o755)).unwrap();
+    }
+    let place = scratch.path("place");
+    fs::create_dir(&place).unwrap();
+    let mut demo = demo_in(&place, &[]);
+    let ended = demo.env("HITSTREAM_PG_BIN", binaries.to_str().unwrap()).finish();
+    let advice =
+        format!("error: TMPDIR {} is full: make room there, or set TMPDIR", place.display());
+    assert_eq!(ended.code, Some(64), "{ended}");
+    assert!(ended.stderr.starts_with(&advice), "{ended}");
+    assert_eq!(ended.stderr.matches("error").count(), 1, "{ended}");
+    assert!(ended.stderr.contains("\n    No space left on device"), "{ended}");
+}
+
+#[test]
 fn demo_lives_in_a_place_with_an_odd_name_that_is_relative() {
     let scratch = Folder::new();
     let name = "it's \"a\" $b %2F";

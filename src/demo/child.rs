@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use super::folder::ANOTHER_PLACE;
+
 /// How variables that are settings begin.
 const SETTINGS: &[&str] = &["HITSTREAM_", "KAFKA_", "POSTGRES_", "IP_CODING_KEY", "PG"];
 /// How often a process that is to end is looked at.
@@ -15,6 +17,8 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Lines of its log that are shown of a process that failed.
 const LAST_LINES: usize = 12;
 
+/// What the system calls a place that takes no more.
+const FULL: &[&str] = &["No space left on device", "Disk quota exceeded"];
 /// How long one that is dropped may take to end.
 const DEATH_LIMIT: Duration = Duration::from_secs(5);
 /// What to say where it is not there.
@@ -57,7 +61,7 @@ impl Process {
         while !stop.load(Ordering::Relaxed) {
             match self.child.try_wait()? {
                 Some(status) if status.success() => return Ok(()),
-                Some(status) => bail!("{} failed ({status}):\n{}", self.name, self.last_words()),
+                Some(status) => bail!(self.told(&format!("{} failed ({status})", self.name))),
                 None => std::thread::sleep(LOOK),
             }
         }
@@ -68,9 +72,7 @@ impl Process {
     pub(super) fn must_live(&mut self) -> Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
-            Some(status) => {
-                bail!("{} ended by itself ({status}):\n{}", self.name, self.last_words())
-            }
+            Some(status) => bail!(self.told(&format!("{} ended by itself ({status})", self.name))),
         }
     }
 
@@ -90,8 +92,23 @@ impl Process {
         Ok(None)
     }
 
-    /// The end of its log.
-    pub(super) fn last_words(&self) -> String {
+    /// Tells what came of it: a line with what to do, where that is known, and the end of its log, indented.
+    pub(super) fn told(&self, what: &str) -> String {
+        let log = self.last_words();
+        let place = self.log.ancestors().nth(2).unwrap_or(&self.log);
+        let why = if FULL.iter().any(|words| log.contains(words)) {
+            format!(
+                "TMPDIR {} is full: make room there, or {ANOTHER_PLACE}; {what}",
+                place.display()
+            )
+        } else {
+            format!("{what}; the last that it said:")
+        };
+        let quoted = log.lines().map(|line| format!("\n    {line}"));
+        std::iter::once(why).chain(quoted).collect()
+    }
+
+    fn last_words(&self) -> String {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         let last = lines.len().saturating_sub(LAST_LINES);

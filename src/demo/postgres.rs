@@ -94,7 +94,7 @@ impl Postgres {
             };
             self.process.must_live()?;
             if begin.elapsed() > START_LIMIT {
-                bail!("postgres does not answer: {error}\n{}", self.process.last_words());
+                bail!(self.process.told(&format!("postgres does not answer: {error}")));
             }
             std::thread::sleep(LOOK);
         }
