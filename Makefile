@@ -26,8 +26,7 @@ services-status: ## say whether they answer
 
 demo: ## the whole pipeline, embedded, to look at; ends at Ctrl-C: make demo ARGS="--duration 30s"
 	@scripts/setup.sh rust compiler make pkg-config perl postgresql
-	@cargo build --release
-	@target/release/hitstream demo $(ARGS)
+	@built=$$(scripts/built.sh); exec "$$built/hitstream" demo $(ARGS)
 
 build: ## build everything, optimised
 	cargo build --release --workspace $(ARGS)

@@ -7,7 +7,7 @@ set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$ROOT"
 scripts/setup.sh rust compiler make pkg-config perl java maven postgresql
-cargo build --release -p hitstream -p hitstream-bench
+built=$(scripts/built.sh -p hitstream -p hitstream-bench)
 
 work=$(mktemp -d)
 export HITSTREAM_SERVICES_DIR=$work/services
@@ -21,4 +21,4 @@ trap 'exit 130' INT TERM
 scripts/services.sh start >&2
 # shellcheck source=/dev/null
 . "$HITSTREAM_SERVICES_DIR.env"
-target/release/hitstream-bench "$@"
+"$built/hitstream-bench" "$@"

@@ -3,8 +3,8 @@
 #
 #   scripts/outage.sh postgres|kafka [MINUTES]     default: 10
 #
-# Runs target/release/hitstream (or $HITSTREAM) with services of its own. Prints a line for each minute, then what came of
-# it. Exits 0 when every record sent was counted once, no actor died, and, with PostgreSQL away, no partition moved. Too
+# Builds hitstream (or takes $HITSTREAM) and runs it with services of its own. Prints a line for each minute, then what came
+# of it. Exits 0 when every record sent was counted once, no actor died, and, with PostgreSQL away, no partition moved. Too
 # long for CI, where tests/outage.rs does the same within seconds.
 set -euo pipefail
 
@@ -17,8 +17,8 @@ postgres | kafka) away=$1 ;;
   ;;
 esac
 minutes=${2:-10}
-hitstream=${HITSTREAM:-$ROOT/target/release/hitstream}
-[[ -x $hitstream ]] || { echo "outage: no $hitstream: run 'cargo build --release' first" >&2; exit 64; }
+hitstream=${HITSTREAM:-$("$ROOT/scripts/built.sh")/hitstream}
+[[ -x $hitstream ]] || { echo "outage: no program $hitstream: set HITSTREAM to one, or leave it out" >&2; exit 64; }
 
 work=$(mktemp -d)
 export HITSTREAM_SERVICES_DIR=$work/services

@@ -11,6 +11,9 @@ set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 RUST=$(sed -n 's/^channel *= *"\(.*\)"/\1/p' "$ROOT/rust-toolchain.toml")
 
+# The oldest PostgreSQL with what hitstream needs.
+POSTGRESQL=15
+
 say() { printf 'setup: %s\n' "$*"; }
 complain() { printf 'setup: error: %s\n' "$*" >&2; }
 
@@ -24,7 +27,7 @@ has() {
   compiler) command -v cc >/dev/null && command -v c++ >/dev/null ;;
   java) "$ROOT/scripts/find-java.sh" >/dev/null ;;
   maven) command -v mvn >/dev/null ;;
-  postgresql) compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null ;;
+  postgresql) has_postgresql ;;
   pip) python3 -m pip --version >/dev/null 2>&1 ;;
   make | pkg-config | perl | shellcheck) command -v "$1" >/dev/null ;;
   *)
@@ -33,6 +36,17 @@ has() {
     exit 64
     ;;
   esac
+}
+
+# A server that is recent enough, where the demo and the services look for one.
+has_postgresql() {
+  local initdb version
+  for initdb in ${HITSTREAM_PG_BIN:+"$HITSTREAM_PG_BIN/initdb"} /usr/lib/postgresql/*/bin/initdb "$(command -v initdb || true)"; do
+    [[ -x $initdb ]] || continue
+    version=$("$initdb" --version 2>/dev/null | sed -n 's/^[^0-9]*\([0-9]\{1,\}\).*/\1/p')
+    if ((${version:-0} >= POSTGRESQL)); then return 0; fi
+  done
+  return 1
 }
 
 has_rust() {
@@ -157,7 +171,8 @@ main() {
     if ((failed == 0)); then
       for need in "${missing[@]}"; do
         if ! has "$need"; then
-          complain "$need is still missing after its package was installed"
+          complain "$need is still missing, or too old, after its package was installed"
+          if [[ $need == postgresql ]]; then complain "wanted: a PostgreSQL server from $POSTGRESQL on; HITSTREAM_PG_BIN may name its programs' folder"; fi
           failed=1
         fi
       done

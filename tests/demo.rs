@@ -2,7 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -40,26 +40,39 @@ fn lives(process: u32) -> bool {
     status.lines().any(|line| line.starts_with("State:") && !line.contains("(zombie)"))
 }
 
-fn folder(process: u32) -> PathBuf {
-    std::env::temp_dir().join(format!("hitstream-demo-{process}"))
+/// The folders of demos in a place.
+fn folders(place: &Path) -> Vec<PathBuf> {
+    fs::read_dir(place).unwrap().map(|entry| entry.unwrap().path()).collect()
 }
 
-/// Starts a demo and waits until it is under way.
-fn under_way(arguments: &[&str]) -> Running {
-    let mut demo = Hitstream::new(&[&["demo"], arguments].concat()).start();
+/// A demo in a place of its own.
+fn demo_in(place: &Path, arguments: &[&str]) -> Hitstream {
+    let mut demo = Hitstream::new(&[&["demo"], arguments].concat());
+    demo.env("TMPDIR", place.to_str().unwrap());
+    demo
+}
+
+/// Waits until a demo is under way.
+fn under_way(mut demo: Running) -> Running {
     wait_until("the demo runs", PATIENCE, || {
         assert!(demo.is_running(), "{}", demo.stderr());
-        demo.stderr().contains("still in Kafka")
+        // Before the first commit there is nothing to tell of.
+        let said = demo.stderr();
+        said.lines().any(|line| line.contains(" still in Kafka") && !line.starts_with("0 "))
     });
     demo
 }
 
 #[test]
 fn demo_ends_with_final_rows_and_a_clean_audit() {
-    // Whatever a shell has set for real services is not heeded.
-    let mut demo = Hitstream::new(&["demo", "--duration", "25s", "--rate", "500", "--json"]);
-    let running = demo.env("KAFKA_TOPIC", "mine").env("POSTGRES_DB", "mine").start();
-    let (place, ended) = (folder(running.id()), running.finish());
+    // Whatever a shell has set for real services is not heeded, be it right or wrong.
+    let scratch = Folder::new();
+    let place = scratch.path("");
+    let mut demo = demo_in(&place, &["--duration", "25s", "--rate", "500", "--json"]);
+    demo.env("KAFKA_TOPIC", "mine").env("POSTGRES_DB", "mine").env("PGPORT", "1");
+    demo.env("KAFKA_URL", "foo:bar").env("HITSTREAM_CONFIG", "/absent");
+    demo.env("HITSTREAM_WINDOW__SIZE", "wide").env("HITSTREAM_ENV_FILE", "/absent");
+    let ended = demo.finish();
     assert_eq!(ended.code, Some(0), "{ended}");
     let audit = ended.json();
     assert_eq!((&audit["ok"], &audit["topic"]), (&true.into(), &"web_traffic_topic".into()));
@@ -67,36 +80,70 @@ fn demo_ends_with_final_rows_and_a_clean_audit() {
     assert!(audit["records"].as_i64() > Some(5_000), "{audit}");
     assert_eq!(audit["unread"], 0, "{audit}");
     assert!(ended.stderr.contains("windows of 10 s"), "{ended}");
-    assert!(!place.exists(), "{}", place.display());
+    assert!(folders(&place).is_empty());
 }
 
 #[test]
-fn demo_that_is_killed_leaves_no_process_and_the_next_removes_its_folder() {
-    let demo = under_way(&[]);
-    let (place, family) = (folder(demo.id()), beneath(demo.id()));
+fn demo_that_is_killed_leaves_no_process_and_the_next_removes_its_folder_alone() {
+    let scratch = Folder::new();
+    let place = scratch.path("");
+    let demo = under_way(demo_in(&place, &[]).start());
+    let (killed, family) = (folders(&place), beneath(demo.id()));
     assert!(family.len() > 3, "PostgreSQL with its own, run and generate: {family:?}");
+    // One that lives, and whose name says nothing of its process.
+    let other = under_way(demo_in(&place, &[]).start());
     demo.kill();
     wait_until("all of it is gone", PATIENCE, || !family.iter().any(|process| lives(*process)));
-    assert!(place.exists());
-    let next = Hitstream::new(&["demo", "--duration", "1s"]).finish();
+    assert!(killed.iter().all(|folder| folder.exists()));
+    let next = demo_in(&place, &["--duration", "1s"]).finish();
     assert_eq!(next.code, Some(0), "{next}");
-    assert!(!place.exists());
+    let left = folders(&place);
+    assert!(left.len() == 1 && !killed.contains(&left[0]), "{killed:?}, then {left:?}");
+    other.signal("INT");
+    let ended = other.finish();
+    assert!(ended.stdout.contains("ok: nothing lost, nothing doubled"), "{ended}");
 }
 
 #[test]
 fn demo_that_is_interrupted_ends_in_order() {
-    let demo = under_way(&[]);
-    let (place, family) = (folder(demo.id()), beneath(demo.id()));
+    let scratch = Folder::new();
+    let mut demo = demo_in(&scratch.path(""), &[]);
+    let secrets = ["IP_CODING_KEY", "POSTGRES_PASSWORD", "PGPASSWORD"];
+    for name in secrets {
+        demo.env(name, "canary");
+    }
+    let demo = under_way(demo.start());
+    let family = beneath(demo.id());
+    for process in &family {
+        let environment = fs::read(format!("/proc/{process}/environ")).unwrap_or_default();
+        let environment = String::from_utf8_lossy(&environment).into_owned();
+        assert!(!environment.contains("canary"), "process {process} knows a secret");
+    }
     demo.signal("INT");
     let ended = demo.finish();
     assert_eq!(ended.code, Some(0), "{ended}");
     assert!(ended.stdout.contains("ok: nothing lost, nothing doubled"), "{ended}");
-    assert!(!family.iter().any(|process| lives(*process)) && !place.exists());
+    assert!(!family.iter().any(|process| lives(*process)));
+    assert!(folders(&scratch.path("")).is_empty());
+}
+
+#[test]
+fn demo_whose_terminal_is_closed_ends_in_order() {
+    let scratch = Folder::new();
+    let demo = under_way(demo_in(&scratch.path(""), &[]).start());
+    let family = beneath(demo.id());
+    // Both the shell and the system may send it.
+    demo.signal("HUP");
+    demo.signal("HUP");
+    let ended = demo.finish();
+    assert_eq!(ended.code, Some(0), "{ended}");
+    assert!(!family.iter().any(|process| lives(*process)));
+    assert!(folders(&scratch.path("")).is_empty());
 }
 
 /// The processes that this demo has started, whoever their parent is by now.
-fn started_by(demo: u32) -> Vec<String> {
-    let (folder, program) = (folder(demo).display().to_string(), format!("/proc/{demo}/exe"));
+fn started_by(demo: u32, place: &Path) -> Vec<String> {
+    let (folder, program) = (place.display().to_string(), format!("/proc/{demo}/exe"));
     let all = fs::read_dir("/proc").unwrap().flatten();
     let lines = all.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
     let lines = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
@@ -106,16 +153,19 @@ fn started_by(demo: u32) -> Vec<String> {
 #[test]
 fn demo_that_is_interrupted_while_it_starts_ends_quietly_and_at_once() {
     // When the cluster is being made, when the server starts, and when nothing is counted yet.
-    for (moment, (signal, code)) in
-        ["postgres/data/base", "postgres/data/postmaster.pid", "generate.log"].into_iter().zip([
-            ("INT", 130),
-            ("TERM", 143),
-            ("INT", 130),
-        ])
-    {
-        let demo = Hitstream::new(&["demo", "--json"]).start();
-        let (id, place) = (demo.id(), folder(demo.id()));
-        wait_until(moment, PATIENCE, || place.join(moment).exists());
+    for (moment, signal, code) in [
+        ("postgres/data/base", "INT", 130),
+        ("postgres/data/postmaster.pid", "TERM", 143),
+        ("generate.log", "INT", 130),
+        ("generate.log", "HUP", 129),
+    ] {
+        let scratch = Folder::new();
+        let place = scratch.path("");
+        let demo = demo_in(&place, &["--json"]).start();
+        let id = demo.id();
+        wait_until(moment, PATIENCE, || {
+            folders(&place).iter().any(|folder| folder.join(moment).exists())
+        });
         demo.signal(signal);
         let begin = Instant::now();
         let ended = demo.finish();
@@ -126,8 +176,8 @@ fn demo_that_is_interrupted_while_it_starts_ends_quietly_and_at_once() {
         );
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(code), ""), "{moment}: {ended}");
         assert!(!ended.stderr.contains("error"), "{moment}: {ended}");
-        let left = started_by(id);
-        assert!(left.is_empty() && !place.exists(), "{moment}: {left:?} {}", place.display());
+        let left = (started_by(id, &place), folders(&place));
+        assert!(left.0.is_empty() && left.1.is_empty(), "{moment}: {left:?}");
     }
 }
 
@@ -162,16 +212,34 @@ fn place_that_will_not_do_is_named_before_anything_starts() {
 }
 
 #[test]
+fn full_place_is_named_with_what_to_do_and_the_log_is_quoted() {
+    let scratch = Folder::new();
+    let binaries = scratch.path("bin");
+    fs::create_dir(&binaries).unwrap();
+    let says = "#!/bin/sh\necho 'creating files ... '\necho 'No space left on device'\nexit 1\n";
+    for program in ["initdb", "postgres"] {
+        fs::write(binaries.join(program), says).unwrap();
+        fs::set_permissions(binaries.join(program), Permissions::from_mode(0o755)).unwrap();
+    }
+    let place = scratch.path("place");
+    fs::create_dir(&place).unwrap();
+    let mut demo = demo_in(&place, &[]);
+    let ended = demo.env("HITSTREAM_PG_BIN", binaries.to_str().unwrap()).finish();
+    let advice =
+        format!("error: TMPDIR {} is full: make room there, or set TMPDIR", place.display());
+    assert_eq!(ended.code, Some(64), "{ended}");
+    assert!(ended.stderr.starts_with(&advice), "{ended}");
+    assert_eq!(ended.stderr.matches("error").count(), 1, "{ended}");
+    assert!(ended.stderr.contains("\n    No space left on device"), "{ended}");
+}
+
+#[test]
 fn demo_lives_in_a_place_with_an_odd_name_that_is_relative() {
     let scratch = Folder::new();
     let name = "it's \"a\" $b %2F";
     fs::create_dir(scratch.path(name)).unwrap();
-    let mut demo = Hitstream::new(&["demo"]);
-    let mut demo = demo.env("TMPDIR", name).current_dir(&scratch.path("")).start();
-    wait_until("the demo runs", PATIENCE, || {
-        assert!(demo.is_running(), "{}", demo.stderr());
-        demo.stderr().contains("still in Kafka")
-    });
+    let mut demo = demo_in(Path::new(name), &[]);
+    let mut demo = under_way(demo.current_dir(&scratch.path("")).start());
     let said = demo.stderr();
     let psql = said.lines().find_map(|line| line.strip_prefix("look inside:")).unwrap();
     let asked = Command::new("sh").args(["-c", &format!("{psql} -Atc 'SELECT 6 * 7'")]).output();

@@ -73,7 +73,7 @@ fn every_command_of_the_readme_works() {
                 assert!(targets().contains(target), "no target: {command}");
             }
             // The shell's own, between commands.
-            [".", "./.services.env"] | ["PATH=$PWD/target/release:$PATH"] => {}
+            [".", "./.services.env"] | ["PATH=$(scripts/built.sh):$PATH"] => {}
             ["psql", ..] => {
                 let sql = command.split('\'').nth(1).unwrap();
                 assert!(!bench.sql().query(sql, &[]).unwrap().is_empty(), "{command}");
@@ -97,6 +97,29 @@ fn every_command_of_the_readme_works() {
     let running = bench.hitstream(&["--env-file", stream.to_str().unwrap(), "run"]).start();
     wait_until("it counts", PATIENCE, || committed(&bench) == all);
     running.stop();
+}
+
+#[test]
+fn programs_are_found_wherever_cargo_puts_them() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = Folder::new();
+    // A cargo that builds nothing, and says what the real one does.
+    let cargo = folder.path("cargo");
+    let said = r#"{"reason":"compiler-artifact","filenames":["/a b/x/release/deps/libh.rlib"],"executable":null}
+{"reason":"compiler-artifact","filenames":["/a b/x/release/hitstream"],"executable":"/a b/x/release/hitstream","fresh":true}
+{"reason":"build-finished","success":true}"#;
+    std::fs::write(&cargo, format!("#!/bin/sh\ncat <<'END'\n{said}\nEND\n")).unwrap();
+    std::fs::set_permissions(&cargo, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", folder.path("").display(), std::env::var("PATH").unwrap());
+    let mut built = std::process::Command::new(root().join("scripts/built.sh"));
+    let built = built.env("PATH", path).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&built.stdout), "/a b/x/release\n", "{built:?}");
+    // Nobody takes the usual place for granted.
+    let scripts = std::fs::read_dir(root().join("scripts")).unwrap().flatten();
+    let files = scripts.map(|entry| entry.path()).filter(|path| path.is_file());
+    for file in files.chain(["Makefile", "README.md"].map(|name| root().join(name))) {
+        assert!(!read(&file).contains("target/release"), "{}", file.display());
+    }
 }
 
 #[test]

@@ -124,7 +124,7 @@ pub enum Command {
 Kafka is an in-process mock; PostgreSQL is the system's own, from version 15 on, in a private folder and reached through a
 socket there (HITSTREAM_PG_BIN may name the folder of its programs, TMPDIR where that folder goes). Windows are of 10 s and
 wait 2 s for stragglers, partitions are idle after 5 s, so that the first windows are final within half a minute. Settings
-and environment of yours are not heeded. At the end it shows what `hitstream audit` says of it.")]
+of yours, in files or the environment, are not heeded. At the end it shows what `hitstream audit` says of it.")]
     Demo(DemoArgs),
     /// Run the pipeline
     #[command(after_help = "Examples:

@@ -86,7 +86,7 @@ impl CliError {
         }
     }
 
-    /// Writes it out for the terminal: a line for each thing that is wrong.
+    /// Writes it out for the terminal: a line for each thing that is wrong. What is indented is quoted, and stays as it is.
     pub fn report(&self) -> String {
         let mut report = String::new();
         let lines = match self {
@@ -95,7 +95,10 @@ impl CliError {
         };
         for (i, line) in lines.lines().enumerate() {
             // Writing to a String cannot fail.
-            let _ = write!(report, "{}error: {line}", if i == 0 { "" } else { "\n" });
+            let is_quoted = i > 0 && line.starts_with("    ");
+            let (before, word) =
+                (if i == 0 { "" } else { "\n" }, if is_quoted { "" } else { "error: " });
+            let _ = write!(report, "{before}{word}{line}");
         }
         report
     }

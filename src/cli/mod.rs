@@ -86,7 +86,7 @@ fn execute(cli: Cli) -> Result<Outcome, CliError> {
 }
 
 fn answered(cli: Cli) -> Result<Outcome, CliError> {
-    let loaded = match (load(&cli.global), &cli.command) {
+    let loaded = match (load(&cli), &cli.command) {
         (Err(error), Some(Command::Check(args))) if !cli.global.print_config => {
             return crate::check::refused(&error, args);
         }
@@ -128,7 +128,12 @@ fn dispatch(loaded: &Loaded, command: Command) -> Result<Outcome, CliError> {
 }
 
 /// Reads the files that hold settings, and the environment.
-fn load(args: &GlobalArgs) -> Result<Loaded, ConfigError> {
+fn load(cli: &Cli) -> Result<Loaded, ConfigError> {
+    let args = &cli.global;
+    // A demo has settings of its own; those for real services may be as they like.
+    if matches!(cli.command, Some(Command::Demo(_))) && !args.print_config {
+        return Layers { flags: flags(args), ..Layers::default() }.load();
+    }
     let layers = Layers {
         file: named_file("--config", args.config.as_deref(), "HITSTREAM_CONFIG")?,
         env_file: named_file("--env-file", args.env_file.as_deref(), "HITSTREAM_ENV_FILE")?,

@@ -1,9 +1,9 @@
-//! Ctrl-C and SIGTERM for commands that send records: a flag that the work looks at.
+//! Ctrl-C, SIGTERM and the end of the terminal, for commands that end in order: a flag that the work looks at.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag::{register, register_conditional_shutdown, register_usize};
 
 use super::{CliError, Outcome};
@@ -18,7 +18,8 @@ impl Signal {
     }
 }
 
-/// The first Ctrl-C or SIGTERM raises the flag, which asks for an orderly end; the second one ends at once.
+/// The first Ctrl-C or SIGTERM raises the flag, which asks for an orderly end; the second one ends at once. A terminal
+/// that is closed asks for an orderly end too, as often as it likes: both the shell and the system tell of it.
 ///
 /// # Errors
 /// Where the system refuses to have signals handled.
@@ -29,7 +30,25 @@ pub(crate) fn on_signal(stop: &Arc<AtomicBool>) -> Result<Signal, CliError> {
             .and_then(|_| register_usize(signal, Arc::clone(&came), number))
             // Last: who sees the flag knows the signal.
             .and_then(|_| register(signal, Arc::clone(stop)))
-            .map_err(|error| anyhow::Error::new(error).context("signals cannot be handled"))?;
+            .map_err(unhandled)?;
+    }
+    // Started by `nohup`, it is to outlive the terminal.
+    if !is_ignored(SIGHUP) {
+        register_usize(SIGHUP, Arc::clone(&came), 1)
+            .and_then(|_| register(SIGHUP, Arc::clone(stop)))
+            .map_err(unhandled)?;
     }
     Ok(Signal(came))
+}
+
+fn unhandled(error: std::io::Error) -> anyhow::Error {
+    anyhow::Error::new(error).context("signals cannot be handled")
+}
+
+/// Whether whoever started this process had it ignore the signal, as the system tells it.
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    mask >> (signal - 1) & 1 == 1
 }

@@ -8,11 +8,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use super::folder::ANOTHER_PLACE;
+
+/// How variables that are settings begin.
+const SETTINGS: &[&str] = &["HITSTREAM_", "KAFKA_", "POSTGRES_", "IP_CODING_KEY", "PG"];
 /// How often a process that is to end is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 /// Lines of its log that are shown of a process that failed.
 const LAST_LINES: usize = 12;
 
+/// What the system calls a place that takes no more.
+const FULL: &[&str] = &["No space left on device", "Disk quota exceeded"];
 /// How long one that is dropped may take to end.
 const DEATH_LIMIT: Duration = Duration::from_secs(5);
 /// What to say where it is not there.
@@ -40,6 +46,7 @@ impl Process {
         use std::os::unix::process::CommandExt;
         let log = folder.join(format!("{name}.log"));
         let mut command = Command::new("setpriv");
+        remove_settings(&mut command);
         command.args(["--pdeathsig", death]);
         program(&mut command);
         let output = File::create(&log).with_context(|| format!("{}", log.display()))?;
@@ -54,7 +61,7 @@ impl Process {
         while !stop.load(Ordering::Relaxed) {
             match self.child.try_wait()? {
                 Some(status) if status.success() => return Ok(()),
-                Some(status) => bail!("{} failed ({status}):\n{}", self.name, self.last_words()),
+                Some(status) => bail!(self.told(&format!("{} failed ({status})", self.name))),
                 None => std::thread::sleep(LOOK),
             }
         }
@@ -65,9 +72,7 @@ impl Process {
     pub(super) fn must_live(&mut self) -> Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
-            Some(status) => {
-                bail!("{} ended by itself ({status}):\n{}", self.name, self.last_words())
-            }
+            Some(status) => bail!(self.told(&format!("{} ended by itself ({status})", self.name))),
         }
     }
 
@@ -87,8 +92,23 @@ impl Process {
         Ok(None)
     }
 
-    /// The end of its log.
-    pub(super) fn last_words(&self) -> String {
+    /// Tells what came of it: a line with what to do, where that is known, and the end of its log, indented.
+    pub(super) fn told(&self, what: &str) -> String {
+        let log = self.last_words();
+        let place = self.log.ancestors().nth(2).unwrap_or(&self.log);
+        let why = if FULL.iter().any(|words| log.contains(words)) {
+            format!(
+                "TMPDIR {} is full: make room there, or {ANOTHER_PLACE}; {what}",
+                place.display()
+            )
+        } else {
+            format!("{what}; the last that it said:")
+        };
+        let quoted = log.lines().map(|line| format!("\n    {line}"));
+        std::iter::once(why).chain(quoted).collect()
+    }
+
+    fn last_words(&self) -> String {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         let last = lines.len().saturating_sub(LAST_LINES);
@@ -101,6 +121,17 @@ impl Drop for Process {
         // Where it has ended already there is nothing to do.
         if let Ok(None) = self.child.try_wait() {
             drop(self.stop(self.death, DEATH_LIMIT));
+        }
+    }
+}
+
+/// Keeps settings and secrets for real services from a process. PostgreSQL's programs have variables too: `PGPORT` would
+/// move the server's socket.
+fn remove_settings(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        let is_setting = |name: &str| SETTINGS.iter().any(|beginning| name.starts_with(beginning));
+        if name.to_str().is_some_and(is_setting) {
+            command.env_remove(name);
         }
     }
 }

@@ -6,6 +6,7 @@
 mod account;
 mod child;
 mod folder;
+mod kafka;
 mod numbers;
 mod postgres;
 mod screen;
@@ -15,16 +16,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
-use rdkafka::mocking::MockCluster;
-
 use self::child::Process;
 use self::folder::Folder;
+use self::kafka::Kafka;
 use self::numbers::{Numbers, Reader};
 use self::postgres::Postgres;
 use self::screen::Screen;
 use crate::cli::{AuditArgs, CliError, Outcome, output, stop};
 use crate::config::{Layers, parse_duration};
+use anyhow::Context;
 
 const TOPIC: &str = "web_traffic_topic";
 /// The mock cluster keeps 5 MiB of each partition, compressed: so many, packed, are enough for minutes.
@@ -74,10 +74,8 @@ pub fn demo(args: &DemoArgs) -> Result<Outcome, CliError> {
         return Ok(signal.outcome());
     }
     let mut postgres = started.map_err(needs)?;
-    let kafka = MockCluster::new(1).context("the embedded Kafka does not start");
-    let kafka = kafka.map_err(CliError::Bug)?;
-    kafka.create_topic(TOPIC, PARTITIONS, 1).map_err(|error| CliError::Bug(error.into()))?;
-    let environment = environment(&kafka.bootstrap_servers(), &postgres.url());
+    let kafka = Kafka::start(TOPIC, PARTITIONS).context("the embedded Kafka does not start")?;
+    let environment = environment(&kafka.brokers()?, &postgres.url());
     let layers = Layers { env: environment.clone(), ..Layers::default() };
     let config = layers.load()?.config;
 
@@ -167,16 +165,8 @@ fn environment(brokers: &str, postgres: &str) -> Vec<(String, String)> {
     all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-/// Continues a command line with this program, with the demo's settings and no others.
+/// Continues a command line with this program, with the demo's settings; it has no others.
 fn as_in_demo(command: &mut Command, environment: &[(String, String)], arguments: &[&str]) {
-    for (name, _) in std::env::vars_os() {
-        let is_setting = |name: &str| {
-            ["HITSTREAM_", "KAFKA_", "POSTGRES_"].iter().any(|prefix| name.starts_with(prefix))
-        };
-        if name.to_str().is_some_and(is_setting) {
-            command.env_remove(name);
-        }
-    }
     command.envs(environment.iter().cloned());
     if arguments.first() == Some(&"generate") {
         command.env(PACKED.0, PACKED.1);

@@ -65,7 +65,9 @@ impl Postgres {
 
     /// How a person looks inside, from a shell.
     pub(super) fn psql(&self) -> String {
-        format!("psql -h {} -U {ROLE} {DATABASE}", in_shell(&self.socket.display().to_string()))
+        // The port too: PGPORT may name another one.
+        let socket = in_shell(&self.socket.display().to_string());
+        format!("psql -h {socket} -p 5432 -U {ROLE} {DATABASE}")
     }
 
     /// Fails when the server has ended.
@@ -92,7 +94,7 @@ impl Postgres {
             };
             self.process.must_live()?;
             if begin.elapsed() > START_LIMIT {
-                bail!("postgres does not answer: {error}\n{}", self.process.last_words());
+                bail!(self.process.told(&format!("postgres does not answer: {error}")));
             }
             std::thread::sleep(LOOK);
         }
