@@ -120,7 +120,9 @@ fn running_instance_is_seen_and_not_disturbed() {
     wait_until("the instance is seen", PATIENCE, || {
         let checked = Checked::new(&bench, 0);
         checked.assert_results(&[]);
-        checked.result("group").1.contains("Stable, 1 member")
+        let group = &checked.result("group").1;
+        assert!(!group.contains("from /"), "{group}");
+        group.contains("Stable, 1 member from ")
     });
     bench.send(1, &vec![Hit::at(1).record(); 5]);
     let progress = "SELECT sum(next_offset)::bigint FROM partition_progress";

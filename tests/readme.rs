@@ -147,6 +147,11 @@ fn every_command_has_completions_and_a_manual_page() {
     assert!(whole.stdout.starts_with(".ie") && whole.stdout.contains(".TH hitstream"), "{whole}");
     let page = Hitstream::new(&["man", "run"]).finish();
     assert!(page.stdout.contains(".TH hitstream-run") && page.stdout.contains("until"), "{page}");
+    for (page, head) in [(&whole, ".SH NOTES"), (&page, ".SH NOTES")] {
+        assert!(page.stdout.contains(head) && !page.stdout.contains("EXTRA"), "{page}");
+    }
+    let zsh = Hitstream::new(&["completions", "zsh"]).finish();
+    assert!(zsh.stdout.contains("(demo run import"), "commands after `man`: {zsh}");
     let synopsis = r"\fBhitstream run\fR [\fB\-\-until\-end\fR]";
     for (page, words) in [
         (&whole, r"[\fB\-\-config\fR \fIFILE\fR]"),

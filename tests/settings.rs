@@ -5,7 +5,8 @@ use std::time::Duration;
 use hitstream_actors::writer::postgres::tables_version;
 
 use crate::support::hit::{Hit, millis};
-use crate::support::process::{Finished, wait_until};
+use crate::support::process::{Finished, Hitstream, wait_until};
+use crate::support::scratch::Folder;
 use crate::support::{Bench, kafka};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -158,6 +159,39 @@ fn role_without_create_runs_on_tables_that_another_made() {
     let audited = bench.hitstream(&["audit"]).finish();
     sql.batch_execute(&format!("DROP OWNED BY {role} CASCADE; DROP ROLE {role}")).unwrap();
     assert_eq!((ran.code, audited.code), (Some(0), Some(0)), "{ran}{audited}");
+}
+
+#[test]
+fn environment_of_the_former_job_works_from_end_to_end() {
+    let Some(bench) = Bench::new("jdbc") else { return };
+    bench.create_topic(1);
+    let url = bench.database_url();
+    let (login, place) = url.split_once("//").unwrap().1.split_once('@').unwrap();
+    let (user, password) = login.split_once(':').unwrap_or((login, ""));
+    let services = format!(
+        "KAFKA_URL={}\nKAFKA_TOPIC={topic}\nKAFKA_GROUP={topic}\nIP_CODING_KEY=\n",
+        bench.kafka_url,
+        topic = bench.topic
+    );
+    let apart = format!(
+        "POSTGRES_URL=jdbc:postgresql://{place}\nPOSTGRES_USER={user}\nPOSTGRES_PASSWORD={password}\n"
+    );
+    let within = format!(
+        "POSTGRES_URL='jdbc:postgresql://{place}?user={user}&password={password}&reWriteBatchedInserts=true'\n"
+    );
+    let folder = Folder::new();
+    for (round, postgres) in (1..).zip([apart, within]) {
+        let file = folder.path("stream.env");
+        std::fs::write(&file, format!("{services}{postgres}")).unwrap();
+        bench.send(0, &[Hit::at(0).host("h").record()]);
+        for command in [&["check"][..], &["run", "--until-end"], &["audit"]] {
+            let arguments = [&["--env-file", file.to_str().unwrap()], command].concat();
+            let finished = Hitstream::new(&arguments).finish();
+            assert_eq!(finished.code, Some(0), "{finished}");
+        }
+        let hits = "SELECT sum(num_hits)::bigint FROM live_web_traffic WHERE host = 'h'";
+        assert_eq!(bench.count(hits), round);
+    }
 }
 
 #[test]

@@ -63,7 +63,9 @@ fn group_found(config: &Config, group: &GroupReport) -> Finding {
     let name = &config.kafka.group;
     let known = !group.state.is_empty() && group.state != "Dead";
     let detail = if known {
-        let mut machines = group.members.clone();
+        // The brokers write a Java socket's address, which begins with a slash where it has no name.
+        let machine = |member: &String| member.trim_start_matches('/').to_owned();
+        let mut machines: Vec<String> = group.members.iter().map(machine).collect();
         machines.sort_unstable();
         machines.dedup();
         let from = if machines.is_empty() { String::new() } else { " from ".to_owned() };

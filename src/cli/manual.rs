@@ -1,7 +1,9 @@
 //! What shells and `man` want to know of the command line, made from its definition.
 
 use std::io;
+use std::sync::LazyLock;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Arg, Command, CommandFactory};
 use clap_mangen::Man;
 use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
@@ -9,10 +11,18 @@ use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 use super::args::GLOBAL_OPTIONS;
 use super::{Cli, CliError, CompletionsArgs, ManArgs, Outcome, output, usage};
 
+/// Where names of commands come from that have to live for ever.
+static WHOLE: LazyLock<Command> = LazyLock::new(Cli::command);
+
 /// Prints completions.
 pub(super) fn completions(args: &CompletionsArgs) -> Result<Outcome, CliError> {
     let mut text = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "hitstream", &mut text);
+    // For shells only: that a name is none is said with the one that was meant.
+    let names: Vec<&'static str> = WHOLE.get_subcommands().map(Command::get_name).collect();
+    let mut whole = Cli::command().mut_subcommand("man", |man| {
+        man.mut_arg("command", |arg| arg.value_parser(PossibleValuesParser::new(names)))
+    });
+    clap_complete::generate(args.shell, &mut whole, "hitstream", &mut text);
     output::out(&String::from_utf8_lossy(&text))?;
     Ok(Outcome::Done)
 }
@@ -35,7 +45,7 @@ pub(super) fn man(args: &ManArgs) -> Result<Outcome, CliError> {
     Ok(Outcome::Done)
 }
 
-/// The library's own page but for the synopsis, which has options without their values there.
+/// The library's own page but for the synopsis, which has options without their values there, and the name of the notes.
 fn page_of(command: &Command) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     let page = Man::new(command.clone());
@@ -47,7 +57,9 @@ fn page_of(command: &Command) -> io::Result<Vec<u8>> {
     if command.has_subcommands() {
         page.render_subcommands_section(&mut text)?;
     }
-    page.render_extra_section(&mut text)?;
+    let mut notes = Vec::new();
+    page.render_extra_section(&mut notes)?;
+    text.extend(String::from_utf8_lossy(&notes).replacen(".SH EXTRA", ".SH NOTES", 1).bytes());
     if command.get_version().is_some() {
         page.render_version_section(&mut text)?;
     }

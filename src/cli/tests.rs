@@ -274,6 +274,7 @@ fn printed_settings_are_settings_again() {
         ("POSTGRES_URL", "postgres://a:hunter2@h/x"),
     ];
     let printed = loaded("[flush]\nmax_keys = 9", "", &env).describe();
+    assert!(printed.starts_with("# What has no remark is the built-in default"), "{printed}");
     assert!(printed.contains("max_keys = 9  # file f\n"), "{printed}");
     assert!(
         printed.contains("url = \"postgres://***@h/x\"  # variable POSTGRES_URL\n"),

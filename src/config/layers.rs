@@ -51,7 +51,9 @@ pub struct Loaded {
 impl Loaded {
     /// Prints every setting as TOML, with its origin where that is not the default; secrets are masked.
     pub fn describe(&self) -> String {
-        let mut out = String::new();
+        let mut out =
+            "# What has no remark is the built-in default; a remark says where the value comes from.\n\n"
+                .to_owned();
         let mut section = String::new();
         // Sections stay together: those of kafka's properties come after its own keys.
         let in_order = |(key, _): &(&String, &Leaf)| {
