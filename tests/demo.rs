@@ -47,7 +47,7 @@ fn folders(place: &Path) -> Vec<PathBuf> {
 
 /// A demo in a place of its own.
 fn demo_in(place: &Path, arguments: &[&str]) -> Hitstream {
-    let mut demo = Hitstream::new(&[&["demo"], arguments].concat());
+    let mut demo = Hitstream::of_a_terminal(&[&["demo"], arguments].concat());
     demo.env("TMPDIR", place.to_str().unwrap());
     demo
 }

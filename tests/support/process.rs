@@ -37,7 +37,17 @@ pub(crate) struct Finished {
 
 impl Hitstream {
     pub(crate) fn new(arguments: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hitstream"));
+        Self::of(Command::new(env!("CARGO_BIN_EXE_hitstream")), arguments)
+    }
+
+    /// The same, heeding SIGHUP as what a terminal starts does, also where the tests themselves run under `nohup`.
+    pub(crate) fn of_a_terminal(arguments: &[&str]) -> Self {
+        let mut command = Command::new("env");
+        command.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_hitstream")]);
+        Self::of(command, arguments)
+    }
+
+    fn of(mut command: Command, arguments: &[&str]) -> Self {
         command.args(arguments).env_clear();
         for name in ["PATH", "HOME", "TMPDIR"] {
             if let Some(value) = std::env::var_os(name) {
