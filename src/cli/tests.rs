@@ -286,6 +286,18 @@ fn printed_settings_are_settings_again() {
 }
 
 #[test]
+fn secret_that_looks_like_a_url_is_masked_all_the_same() {
+    let env = [
+        ("HITSTREAM_KAFKA__PROPERTIES__SASL_PASSWORD", "hunter2://x"),
+        ("POSTGRES_PASSWORD", "hunter2://y"),
+        ("IP_CODING_KEY", "hunter2://z"),
+    ];
+    let printed = loaded("", "", &env).describe();
+    assert!(printed.contains("\"sasl.password\" = \"***\""), "{printed}");
+    assert!(!printed.contains("hunter2"), "{printed}");
+}
+
+#[test]
 fn what_the_url_names_is_shown_as_what_applies() {
     let own = [
         ("POSTGRES_USER", "mine"),

@@ -187,15 +187,16 @@ impl Leaf {
 
 /// Gives a setting's text fit to be shown; credentials in a URL are secret wherever it stands.
 fn shown_text(key: &str, text: &str) -> String {
+    // Its name says more than its value: a password may look like a URL.
+    if let Some(property) = key.strip_prefix(PROPERTIES) {
+        return kafka::shown(property, text);
+    }
     match key {
         "postgres.password" | "enrich.ip2location.key" => MASK.to_owned(),
         "postgres.url" => postgres::shown(text),
         "enrich.ip2location.base_url" | "kafka.brokers" => masked_url(text),
         _ if text.contains("://") => masked_url(text),
-        _ => match key.strip_prefix(PROPERTIES) {
-            Some(property) => kafka::shown(property, text),
-            None => text.to_owned(),
-        },
+        _ => text.to_owned(),
     }
 }
 
