@@ -194,9 +194,8 @@ fn environment_of_the_former_job_works_from_end_to_end() {
     }
 }
 
-#[test]
-fn role_without_rights_is_told_what_to_grant_whatever_it_asks() {
-    let Some(mut bench) = counted("no_rights") else { return };
+/// Lets the bench's commands run as a role that may do nothing; gives it, and a connection with all rights.
+fn as_role_without_rights(bench: &mut Bench) -> (String, postgres::Client) {
     let role = format!("{}_role", bench.database);
     let mut sql = bench.sql();
     let create = format!(
@@ -205,6 +204,13 @@ fn role_without_rights_is_told_what_to_grant_whatever_it_asks() {
     sql.batch_execute(&create).unwrap();
     let url = format!("postgres://{role}:hunter2@{}/{}", bench.postgres_address(), bench.database);
     bench.set("POSTGRES_URL", url);
+    (role, sql)
+}
+
+#[test]
+fn role_without_rights_is_told_what_to_grant_whatever_it_asks() {
+    let Some(mut bench) = counted("no_rights") else { return };
+    let (role, mut sql) = as_role_without_rights(&mut bench);
     let commands = [&["status"][..], &["frontier"], &["audit"], &["migrate"], &["run"]];
     let refused = commands.map(|command| bench.hitstream(command).finish());
     sql.batch_execute(&format!("DROP OWNED BY {role} CASCADE; DROP ROLE {role}")).unwrap();
@@ -236,14 +242,7 @@ fn table_in_the_way_is_named() {
 #[test]
 fn role_that_may_not_create_is_told_what_to_grant() {
     let Some(mut bench) = Bench::new("no_create") else { return };
-    let role = format!("{}_role", bench.database);
-    let mut sql = bench.sql();
-    let create = format!(
-        "CREATE ROLE {role} LOGIN PASSWORD 'hunter2'; GRANT {role} TO CURRENT_USER; REVOKE CREATE ON SCHEMA public FROM PUBLIC"
-    );
-    sql.batch_execute(&create).unwrap();
-    let url = format!("postgres://{role}:hunter2@{}/{}", bench.postgres_address(), bench.database);
-    bench.set("POSTGRES_URL", url);
+    let (role, mut sql) = as_role_without_rights(&mut bench);
     let in_public = bench.hitstream(&["migrate"]).finish();
     bench.set("HITSTREAM_POSTGRES__SCHEMA", "absent");
     let in_absent = bench.hitstream(&["migrate"]).finish();

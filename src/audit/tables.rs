@@ -197,24 +197,18 @@ async fn read_rollup(snapshot: &Transaction<'_>, rollup: &Rollup) -> Result<Roll
     let live = twice(&format!("{} UNION ALL {}", keys("aggregated"), keys("open")));
     let late = twice(&keys("late"));
     let early = format!("SELECT count(*) FROM aggregated_{name}, frontier WHERE window_end > f");
-    let apart = format!(
-        "SELECT count(*) FROM ({}) a FULL JOIN ({}) b USING (kind, window_start, window_end) \
-         WHERE a.hits IS DISTINCT FROM b.hits",
-        windows(WEB_TRAFFIC.name),
-        windows(name)
-    );
     let query = format!(
-        "SELECT ({}), ({}), ({}), ({live}) + ({late}), ({early}), ({apart})",
+        "SELECT ({}), ({}), ({}), ({live}) + ({late}), ({early})",
         sum("aggregated"),
         sum("open"),
         sum("late")
     );
     let row = snapshot.query_one(&query, &[]).await?;
-    let booked = if *rollup == WEB_TRAFFIC {
-        None
+    let (booked, windows_apart) = if *rollup == WEB_TRAFFIC {
+        (None, 0)
     } else {
-        let row = snapshot.query_one(ROLLUP_LEDGER, &[&name]).await?;
-        Some(RollupLedger { counted: row.get(0), late: row.get(1), refused: row.get(2) })
+        let (booked, apart) = read_beside_web_traffic(snapshot, name).await?;
+        (Some(booked), apart)
     };
     Ok(RollupFacts {
         name,
@@ -224,8 +218,26 @@ async fn read_rollup(snapshot: &Transaction<'_>, rollup: &Rollup) -> Result<Roll
         keys_twice: row.get(3),
         final_too_early: row.get(4),
         booked,
-        windows_apart: row.get(5),
+        windows_apart,
     })
+}
+
+/// What was booked of a rollup, and how many of its windows hold other sums than web_traffic's.
+async fn read_beside_web_traffic(
+    snapshot: &Transaction<'_>,
+    name: &str,
+) -> Result<(RollupLedger, i64), Error> {
+    let apart = format!(
+        "SELECT count(*) FROM ({}) a FULL JOIN ({}) b USING (kind, window_start, window_end) \
+         WHERE a.hits IS DISTINCT FROM b.hits",
+        windows(WEB_TRAFFIC.name),
+        windows(name)
+    );
+    let booked = snapshot.query_one(ROLLUP_LEDGER, &[&name]).await?;
+    let apart = snapshot.query_one(&apart, &[]).await?.get(0);
+    let booked =
+        RollupLedger { counted: booked.get(0), late: booked.get(1), refused: booked.get(2) };
+    Ok((booked, apart))
 }
 
 /// The hits of each window, open and final ones apart from late ones.

@@ -73,11 +73,14 @@ pub(super) fn one_of<'de, T: clap::ValueEnum, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
     let word = String::deserialize(deserializer)?;
-    T::from_str(&word, false).map_err(|_| {
-        let known = T::value_variants().iter().filter_map(clap::ValueEnum::to_possible_value);
-        let known: Vec<String> = known.map(|value| format!("{:?}", value.get_name())).collect();
-        serde::de::Error::custom(format!("must be {}", known.join(" or ")))
-    })
+    T::from_str(&word, false)
+        .map_err(|_| serde::de::Error::custom(format!("must be {}", words_of::<T>().join(" or "))))
+}
+
+/// The words of a closed set, in quotes.
+fn words_of<T: clap::ValueEnum>() -> Vec<String> {
+    let words = T::value_variants().iter().filter_map(clap::ValueEnum::to_possible_value);
+    words.map(|word| format!("{:?}", word.get_name())).collect()
 }
 
 /// Reads several words out of a closed set: a list, or, as in a variable, one text with commas, or `none`.
@@ -87,9 +90,7 @@ pub(super) fn list_of<'de, T: clap::ValueEnum, D: serde::Deserializer<'de>>(
     let words = texts(deserializer)?;
     let word = |word: &String| T::from_str(word, false).ok();
     words.iter().map(word).collect::<Option<Vec<T>>>().ok_or_else(|| {
-        let known = T::value_variants().iter().filter_map(clap::ValueEnum::to_possible_value);
-        let known: Vec<String> = known.map(|value| format!("{:?}", value.get_name())).collect();
-        serde::de::Error::custom(format!("must be a list of {}", known.join(" and ")))
+        serde::de::Error::custom(format!("must be a list of {}", words_of::<T>().join(" and ")))
     })
 }
 

@@ -16,6 +16,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
+
 use self::child::Process;
 use self::folder::Folder;
 use self::kafka::Kafka;
@@ -24,7 +26,6 @@ use self::postgres::Postgres;
 use self::screen::Screen;
 use crate::cli::{AuditArgs, CliError, Outcome, output, stop};
 use crate::config::{Layers, parse_duration};
-use anyhow::Context;
 
 const TOPIC: &str = "web_traffic_topic";
 /// The mock cluster keeps 5 MiB of each partition, compressed: so many, packed, are enough for minutes.

@@ -19,7 +19,6 @@ use hitstream_actors::supervisor::{Blueprint, PipelineSupervisor, Shutdown};
 use hitstream_actors::writer::postgres::{
     MigrationReport, PostgresLocations, PostgresSettings, PostgresStore, migrate,
 };
-use hitstream_domain::privacy::DailyKey;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
@@ -145,27 +144,6 @@ async fn keep_daily_key_fresh(store: Arc<PostgresStore>, handle: DailyKeyHandle)
     }
 }
 
-/// The key to begin with: without it no address could be kept.
-async fn first_daily_key(
-    config: &Config,
-    store: &PostgresStore,
-    limit: Option<Duration>,
-) -> Result<DailyKey, CliError> {
-    let mut backoff =
-        Backoff::new(Duration::from_millis(200), Duration::from_secs(5)).with_patience(limit);
-    loop {
-        match store.daily_key().await {
-            Ok(key) => return Ok(key),
-            Err(StoreError::Unavailable(reason)) if !backoff.is_exhausted() => {
-                let wait = backoff.next_wait();
-                warn!(%reason, retry_in = ?wait, "the key of the day is not read; trying again");
-                tokio::time::sleep(wait).await;
-            }
-            Err(error) => return Err(database::failure(config, error)),
-        }
-    }
-}
-
 /// Brings the tables up, checks that the topic is there, and joins the group.
 async fn prepare(
     config: &Config,
@@ -190,7 +168,10 @@ async fn prepare(
     let source = Arc::new(source);
     let daily_key = DailyKeyHandle::default();
     if config.privacy.ip == KeptIp::Hash {
-        daily_key.replace(first_daily_key(config, &store, patience).await?);
+        // Without it no address could be kept.
+        let read = async || Ok(store.daily_key().await);
+        daily_key
+            .replace(patiently(config, patience, "the key of the day is not read", read).await?);
     }
     let blueprint = Blueprint {
         settings,
@@ -205,21 +186,34 @@ async fn prepare(
     Ok((blueprint, source, store))
 }
 
-/// Brings the tables up, trying again for `limit`, or for ever without one, while PostgreSQL is away.
+/// Brings the tables up.
 async fn migrated(
     config: &Config,
     postgres: &PostgresSettings,
     limit: Option<Duration>,
 ) -> Result<MigrationReport, CliError> {
+    patiently(config, limit, "the tables are not brought up", async || {
+        let mut client = database::connected(config, postgres, limit).await?;
+        Ok(migrate(&mut client, postgres).await)
+    })
+    .await
+}
+
+/// Does what the start needs, trying again for `limit`, or for ever without one, while PostgreSQL is away.
+async fn patiently<T>(
+    config: &Config,
+    limit: Option<Duration>,
+    what_fails: &str,
+    attempt: impl AsyncFn() -> Result<Result<T, StoreError>, CliError>,
+) -> Result<T, CliError> {
     let mut backoff =
         Backoff::new(Duration::from_millis(200), Duration::from_secs(5)).with_patience(limit);
     loop {
-        let mut client = database::connected(config, postgres, limit).await?;
-        match migrate(&mut client, postgres).await {
-            Ok(report) => return Ok(report),
+        match attempt().await? {
+            Ok(done) => return Ok(done),
             Err(StoreError::Unavailable(reason)) if !backoff.is_exhausted() => {
                 let wait = backoff.next_wait();
-                warn!(%reason, retry_in = ?wait, "the tables are not brought up; trying again");
+                warn!(%reason, retry_in = ?wait, "{what_fails}; trying again");
                 tokio::time::sleep(wait).await;
             }
             Err(error) => return Err(database::failure(config, error)),

@@ -239,7 +239,9 @@ impl PartitionFold {
             return;
         }
         let keep = &self.settings.keep;
-        let headers = event.headers.map(Text::to_str);
+        // To unescape them costs more than all else here: only where somebody looks at them.
+        let are_used = keep.client.is_some() || self.settings.layout == RowLayout::Event;
+        let headers = event.headers.filter(|_| are_used).map(Text::to_str);
         let mut ip = event.ip.map(Text::to_str);
         if let Some(rule) = &keep.client
             && let Some(client) = ip

@@ -18,10 +18,10 @@ use crate::faults::fault_point;
 use crate::intake::Intake;
 use crate::link::{DeathWatch, Link, Watched};
 use crate::messages::{
-    CutEpoch, EpochPart, EventBatch, EventsEnd, HitsBatch, HitsEnd, Part, RecordBatch, StopReached,
+    CutEpoch, EpochPart, EventBatch, EventsEnd, HitsEnd, Part, RecordBatch, StopReached,
 };
 use crate::source::Source;
-use crate::window::{MAX_PRESUMMED_KEYS, WindowShard};
+use crate::window::{MAX_PRESUMMED_KEYS, WindowShard, hand_on};
 use crate::writer::Writer;
 
 /// The place of the `web_traffic` rollup in `ROLLUPS`.
@@ -60,12 +60,8 @@ pub struct PartitionConsumer {
 impl PartitionConsumer {
     /// Sends what was summed so far to the shards.
     fn hand_sums_on(&mut self) {
-        let of = Some(self.fold.range());
-        for (shard, sums) in self.shards.iter().zip(self.fold.take_sums()) {
-            if !sums.is_empty() {
-                shard.send(HitsBatch { epoch: self.epoch, of, rollup: WEB_TRAFFIC_AT, sums });
-            }
-        }
+        let (of, sums) = (self.fold.range(), self.fold.take_sums());
+        hand_on(&self.shards, self.epoch, Some(of), WEB_TRAFFIC_AT, sums);
     }
 
     /// Asks the broker where the partition ends, if it was quiet for long enough, and again once that is answered.

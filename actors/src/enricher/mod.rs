@@ -33,10 +33,10 @@ use crate::clock;
 use crate::faults::fault_point;
 use crate::intake::Intake;
 use crate::link::{DeathWatch, Link, Watched};
-use crate::messages::{Cut, EpochPart, EventBatch, EventsEnd, HitsBatch, HitsEnd, Located, Part};
+use crate::messages::{Cut, EpochPart, EventBatch, EventsEnd, HitsEnd, Located, Part};
 use crate::packed::{FrozenRows, PackedRows, RowOrigin};
 use crate::settings::KeepSettings;
-use crate::window::{MAX_PRESUMMED_KEYS, WindowShard};
+use crate::window::{MAX_PRESUMMED_KEYS, WindowShard, hand_on};
 use crate::writer::Writer;
 
 /// Columns of `processed_events` in the order in which they are sent.
@@ -288,11 +288,7 @@ impl Work {
 
     fn hand_sums_on(&mut self, parts: &EnricherParts, epoch: u64) {
         for (sums, rollup) in self.sums.iter_mut().zip(&parts.rollups) {
-            for (shard, sums) in parts.shards.iter().zip(sums.take()) {
-                if !sums.is_empty() {
-                    shard.send(HitsBatch { epoch, of: None, rollup: *rollup, sums });
-                }
-            }
+            hand_on(&parts.shards, epoch, None, *rollup, sums.take());
         }
     }
 }

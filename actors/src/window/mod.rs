@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use actix::{Actor, Context, Handler};
+use hitstream_domain::progress::OffsetRange;
 use hitstream_domain::rollup::{Delta, KeyHasher, ROLLUPS};
 
 pub use sorted::{SortedHits, SortedRow};
@@ -20,6 +21,21 @@ use crate::writer::Writer;
 /// So many keys are summed before a shard at most, few enough for a core's cache: hits of frequent keys become one sum,
 /// and what is seldom is held once, by its shard, and not by every sender.
 pub(crate) const MAX_PRESUMMED_KEYS: usize = 4_096;
+
+/// Sends sums of an epoch, one for each shard, to those of them that have any.
+pub(crate) fn hand_on(
+    shards: &[Link<WindowShard>],
+    epoch: u64,
+    of: Option<OffsetRange>,
+    rollup: usize,
+    sums: Vec<Delta>,
+) {
+    for (shard, sums) in shards.iter().zip(sums) {
+        if !sums.is_empty() {
+            shard.send(HitsBatch { epoch, of, rollup, sums });
+        }
+    }
+}
 
 /// Sums one share of all hosts.
 pub struct WindowShard {

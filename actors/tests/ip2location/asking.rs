@@ -88,8 +88,8 @@ async fn no_second_sees_more_requests_than_are_allowed() {
     }
 }
 
-#[tokio::test]
-async fn hottest_address_is_asked_for_first() {
+/// One request at a time, and the first address is not answered for before the gate is waited at.
+fn held_at_the_first() -> (Bench, Arc<Barrier>) {
     let gate = Arc::new(Barrier::new(2));
     let opened = gate.clone();
     let bench = Bench::new(move |seen| {
@@ -99,6 +99,12 @@ async fn hottest_address_is_asked_for_first() {
         Reply::located("DE")
     })
     .with(|settings| settings.concurrency = NonZeroUsize::MIN);
+    (bench, gate)
+}
+
+#[tokio::test]
+async fn hottest_address_is_asked_for_first() {
+    let (bench, gate) = held_at_the_first();
     let provider = bench.start();
     let ask = |number, hits| tokio::spawn(provider.locate(ip(number), hits));
     let mut asked = vec![ask(0, 1)];
@@ -137,15 +143,7 @@ async fn unknown_address_is_remembered_for_a_while() {
 
 #[tokio::test]
 async fn nobody_is_asked_for_whom_nobody_waits() {
-    let gate = Arc::new(Barrier::new(2));
-    let opened = gate.clone();
-    let bench = Bench::new(move |seen| {
-        if seen.ip == "8.8.0.0" {
-            opened.wait();
-        }
-        Reply::located("DE")
-    })
-    .with(|settings| settings.concurrency = NonZeroUsize::MIN);
+    let (bench, gate) = held_at_the_first();
     let provider = bench.start();
     let first = tokio::spawn(provider.locate(ip(0), 1));
     let given_up = tokio::spawn(provider.locate(ip(1), 1));

@@ -38,11 +38,6 @@ pub struct Ip2LocationSettings {
 const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 impl Ip2LocationSettings {
-    /// A good [`Self::failing_rest`], where nobody has set another.
-    pub const FAILING_REST: Duration = Duration::from_secs(30);
-    /// A good [`Self::refused_rest`], where nobody has set another.
-    pub const REFUSED_REST: Duration = Duration::from_secs(30 * 60);
-
     /// The same, with no time so long that a clock could not reach its end.
     pub(super) fn bounded(mut self) -> Self {
         let times = [
