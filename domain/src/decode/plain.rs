@@ -1,4 +1,4 @@
-//! The quick way through a value as nearly all are: one object of texts, without `\u` escapes or nesting. It takes nothing
+//! The quick way through a value as nearly all are: one object of texts, without nesting, surrogates or NUL. It takes nothing
 //! that serde_json would refuse, and finds the same in it; what it does not know it leaves to serde_json.
 
 use super::fields::Fields;
@@ -82,9 +82,19 @@ impl<'a> Scan<'a> {
             match self.json.as_bytes().get(at + 1)? {
                 b'"' | b'\\' => drop(self.marks.next()?),
                 b'/' | b'b' | b'f' | b'n' | b'r' | b't' => {}
+                b'u' => self.character(at + 2)?,
                 _ => return None,
             }
         }
+    }
+
+    /// The four digits of a `\u` escape: of a character that stands for itself, and that PostgreSQL stores.
+    fn character(&self, at: usize) -> Option<()> {
+        let digits = self.json.as_bytes().get(at..at + 4)?;
+        let code = digits
+            .iter()
+            .try_fold(0, |code, digit| Some(code << 4 | char::from(*digit).to_digit(16)?))?;
+        char::from_u32(code).filter(|character| *character != '\0').map(drop)
     }
 
     fn literal(&mut self, start: usize, literal: &str) -> Option<()> {
@@ -173,8 +183,10 @@ mod tests {
             r#"{"event_time":"2024-12-29T12:01:00Z","host":"www.example.com","referrer":null,"url":"/a?b=\"c\""}"#,
             r#"{ "event_time" : 1735473660123, "host" : "b\u00fccher.example", "is_bot" : false }"#,
             r#"{"headers":"{\"a\":\"b\\\\c\"}","user_agent":"日本語","event_time":"2024-12-29"}  "#,
+            r#"{"event_time":"2024-12-29","host":"\ud83d\ude00.example"}"#,
+            r#"{"event_time":"2024-12-29","host":"a\u0000.example"}"#,
         ];
-        for (hit, is_plain) in hits.into_iter().zip([true, false, true]) {
+        for (hit, is_plain) in hits.into_iter().zip([true, true, true, false, false]) {
             assert_eq!(read(hit).is_some(), is_plain, "{hit}");
         }
     }
