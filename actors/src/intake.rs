@@ -100,6 +100,14 @@ impl Intake {
         }
     }
 
+    /// What was held in `before` bytes is now held in `after`.
+    pub fn repacked(&self, epoch: u64, before: usize, after: usize) {
+        match after.checked_sub(before) {
+            Some(grown) => self.decoded(0, 0, grown),
+            None => self.merged(epoch, 0, before - after),
+        }
+    }
+
     /// A cut: what comes now belongs to this epoch.
     pub fn begin(&self, epoch: u64) {
         self.epoch.store(epoch, Relaxed);

@@ -1,6 +1,8 @@
 //! Rows packed as length-prefixed fields. That is the tuple format of PostgreSQL's binary COPY, so that rows are
 //! encoded once, where they arise and in parallel, and the writer only sends bytes.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use hitstream_domain::progress::{Offset, OffsetRange, PartitionId};
 use hitstream_domain::time::EventTime;
@@ -74,9 +76,10 @@ impl PackedRows {
         self.rows.is_empty()
     }
 
-    /// No rows yet, with room for so many rows and bytes of tuples.
-    pub fn with_capacity(rows: usize, bytes: usize) -> Self {
-        Self { bytes: Vec::with_capacity(bytes), rows: Vec::with_capacity(rows) }
+    /// Makes room for so many more rows and bytes of tuples.
+    pub fn reserve(&mut self, rows: usize, bytes: usize) {
+        self.rows.reserve(rows);
+        self.bytes.reserve(bytes);
     }
 
     /// How many rows there are.
@@ -175,18 +178,55 @@ impl PackedRows {
         self.rows.push(RowOrigin { partition, offset, day, end: self.bytes.len() });
     }
 
-    /// Fixes the rows, to be shared without copying.
-    pub fn freeze(self) -> FrozenRows {
-        FrozenRows { bytes: self.bytes.into(), rows: self.rows }
+    /// Takes the rows out, to be kept until they are committed: compressed, where there is enough of them to gain by it.
+    /// The room stays for the next ones.
+    pub fn freeze(&mut self) -> FrozenRows {
+        let size = self.bytes.len();
+        let tuples = if size < LEAST_COMPRESSED {
+            Tuples::Plain(Bytes::copy_from_slice(&self.bytes))
+        } else {
+            // Copied out: the buffer that it comes in is made for what cannot be compressed.
+            let block = lz4_flex::block::compress(&self.bytes);
+            Tuples::Lz4 { block: Bytes::copy_from_slice(&block), size }
+        };
+        self.bytes.clear();
+        self.bytes.shrink_to(MOST_ROOM);
+        let rows = self.rows.as_slice().into();
+        self.rows.clear();
+        FrozenRows { tuples, rows }
     }
 }
+
+/// Room beyond it is given back.
+const MOST_ROOM: usize = 1 << 20;
+
+/// Less is not worth compressing.
+const LEAST_COMPRESSED: usize = 4 << 10;
 
 /// Rows ready to be sent, as often as it takes.
 #[derive(Clone, Debug, Default)]
 pub struct FrozenRows {
-    bytes: Bytes,
-    rows: Vec<RowOrigin>,
+    tuples: Tuples,
+    rows: Box<[RowOrigin]>,
 }
+
+/// Tuples one after another. Hits are much alike: compressed they take a fifth, so that an epoch holds more of them.
+#[derive(Clone, Debug)]
+enum Tuples {
+    Plain(Bytes),
+    Lz4 { block: Bytes, size: usize },
+}
+
+impl Default for Tuples {
+    fn default() -> Self {
+        Self::Plain(Bytes::new())
+    }
+}
+
+/// Compressed rows do not come out as they went in: memory is broken, or this code is.
+#[derive(Debug, thiserror::Error)]
+#[error("packed rows cannot be unpacked, which is a defect of hitstream or of the memory: {0}")]
+pub struct Damaged(#[from] lz4_flex::block::DecompressError);
 
 impl FrozenRows {
     /// The origins of all rows, in order.
@@ -194,23 +234,38 @@ impl FrozenRows {
         &self.rows
     }
 
+    /// Bytes of memory in use.
+    pub fn bytes(&self) -> usize {
+        let (Tuples::Plain(tuples) | Tuples::Lz4 { block: tuples, .. }) = &self.tuples;
+        tuples.len() + self.rows.len() * size_of::<RowOrigin>()
+    }
+
     /// The tuples of all rows that `wanted` picks, as few slices of shared bytes.
-    pub fn slices(&self, mut wanted: impl FnMut(&RowOrigin) -> bool) -> Vec<Bytes> {
-        let mut slices = Vec::new();
-        let (mut run_start, mut at) = (0, 0);
+    ///
+    /// # Errors
+    /// The rows were damaged.
+    pub fn slices(
+        &self,
+        mut wanted: impl FnMut(&RowOrigin) -> bool,
+    ) -> Result<Vec<Bytes>, Damaged> {
+        let mut runs: Vec<Range<usize>> = Vec::new();
+        let mut at = 0;
         for row in &self.rows {
-            if !wanted(row) {
-                if run_start < at {
-                    slices.push(self.bytes.slice(run_start..at));
-                }
-                run_start = row.end;
+            match runs.last_mut().filter(|run| run.end == at) {
+                _ if !wanted(row) => {}
+                Some(run) => run.end = row.end,
+                None => runs.push(at..row.end),
             }
             at = row.end;
         }
-        if run_start < at {
-            slices.push(self.bytes.slice(run_start..at));
+        if runs.is_empty() {
+            return Ok(Vec::new());
         }
-        slices
+        let tuples = match &self.tuples {
+            Tuples::Plain(tuples) => tuples.clone(),
+            Tuples::Lz4 { block, size } => lz4_flex::block::decompress(block, *size)?.into(),
+        };
+        Ok(runs.into_iter().map(|run| tuples.slice(run)).collect())
     }
 }
 
@@ -225,8 +280,25 @@ mod tests {
             rows.begin(1).bigint(offset).end(PartitionId(0), Offset(offset), Day(0));
         }
         let width = 2 + 4 + 8;
-        let slices = rows.freeze().slices(|row| row.offset != Offset(2));
+        let slices = rows.freeze().slices(|row| row.offset != Offset(2)).unwrap();
         assert_eq!(slices.iter().map(Bytes::len).collect::<Vec<_>>(), [2 * width, 2 * width]);
+    }
+
+    #[test]
+    fn many_rows_take_less_memory_and_come_back_as_they_were() {
+        let mut rows = PackedRows::default();
+        for offset in 0..1_000 {
+            let agent = format!("Mozilla/5.0 (X11; Linux x86_64; rv:{offset})");
+            rows.begin(2).bigint(offset).text(Some(&agent));
+            rows.end(PartitionId(0), Offset(offset), Day(0));
+        }
+        let (plain, tuples) = (rows.bytes(), rows.bytes.clone());
+        let frozen = rows.freeze();
+        assert!(frozen.bytes() < plain * 2 / 3, "{} of {plain}", frozen.bytes());
+        assert_eq!(frozen.slices(|_| true).unwrap().concat(), tuples);
+        let odd = frozen.slices(|row| row.offset.0 % 2 == 1).unwrap();
+        assert_eq!(odd.len(), 500);
+        assert!(tuples.ends_with(odd.last().unwrap()));
     }
 
     #[test]

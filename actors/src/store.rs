@@ -7,6 +7,7 @@ use hitstream_domain::frontier::PartitionClock;
 use hitstream_domain::progress::{Ledger, Offset, PartitionId, PartitionProgress};
 use hitstream_domain::time::EventTime;
 
+use crate::packed::Damaged;
 use crate::refuse::RefuseList;
 use crate::source::TopicDescription;
 use crate::writer::Epoch;
@@ -17,7 +18,7 @@ pub enum StoreError {
     /// Out of reach, overloaded, shutting down, or the answer was lost: try the same again, for ever.
     #[error("{0}")]
     Unavailable(String),
-    /// A partition has been moved on by another owner: everything in memory is void.
+    /// A partition has been moved on by another owner, or memory is damaged: everything in memory is void.
     #[error("{0}")]
     Fenced(String),
     /// The rows themselves are refused: find which, and reject their records.
@@ -26,6 +27,13 @@ pub enum StoreError {
     /// Settings and database do not fit together: stop.
     #[error("{0}")]
     Mismatch(String),
+}
+
+impl From<Damaged> for StoreError {
+    fn from(damaged: Damaged) -> Self {
+        // What is in memory is void here, too: it is read again.
+        Self::Fenced(damaged.to_string())
+    }
 }
 
 /// Progress of every partition of the topic.

@@ -68,6 +68,8 @@ pub struct PartitionFold {
     events: Vec<(PackedRows, Vec<Placement>)>,
     /// Bytes of events handed on since the last cut: they still take memory.
     events_sent_bytes: usize,
+    /// Bytes of events that an enricher's last batch had, more or less.
+    typical_batch: usize,
     claim: Option<IdleClaim>,
 }
 
@@ -93,6 +95,7 @@ impl PartitionFold {
             rejects: PackedRows::default(),
             events: vec![Default::default(); settings.enrichers],
             events_sent_bytes: 0,
+            typical_batch: 0,
             claim: None,
             settings,
         }
@@ -169,7 +172,9 @@ impl PartitionFold {
     /// Takes out the events since the last call, one batch for each enricher.
     pub fn take_events(&mut self) -> Vec<(PackedRows, Vec<Placement>)> {
         let taken: Vec<_> = self.events.iter_mut().map(std::mem::take).collect();
-        self.events_sent_bytes += taken.iter().map(|(rows, _)| rows.bytes()).sum::<usize>();
+        let bytes: usize = taken.iter().map(|(rows, _)| rows.bytes()).sum();
+        self.events_sent_bytes += bytes;
+        self.typical_batch = bytes / taken.len().max(1);
         taken
     }
 
@@ -253,6 +258,10 @@ impl PartitionFold {
         }
         let at = enricher_for(ip.as_deref(), &self.settings.hasher, self.events.len());
         let Some((rows, placements)) = self.events.get_mut(at) else { return };
+        if rows.is_empty() {
+            // Buffers that grow by doubling leave holes behind.
+            rows.reserve(0, self.typical_batch);
+        }
         if self.settings.sums_by_place {
             placements.push(placement);
         }

@@ -86,6 +86,8 @@ pub struct Enricher {
     parked: HashMap<IpAddr, Vec<Parked>>,
     /// Consumers whose events of the ending epoch are all here.
     marks: usize,
+    /// Room in which batches are completed, one after another.
+    packing: PackedRows,
 }
 
 /// What an [`Enricher`] is made of.
@@ -120,6 +122,8 @@ pub struct EnricherParts {
 struct Work {
     /// Completed events, a piece for each batch.
     rows: Vec<FrozenRows>,
+    /// Completed events that had to wait, each by itself.
+    loose: PackedRows,
     /// One for each of the rollups that are summed here.
     sums: Vec<Presum>,
     /// Hits of it that wait for an answer.
@@ -155,6 +159,7 @@ impl Enricher {
             asked: HashSet::new(),
             parked: HashMap::new(),
             marks: 0,
+            packing: PackedRows::default(),
         }
     }
 
@@ -182,20 +187,20 @@ impl Enricher {
     /// Completes hits that had to wait.
     fn complete_parked(&mut self, parked: Vec<Parked>, answer: &Answer) {
         let key = self.parts.daily_key.current();
-        let mut rows: BTreeMap<u64, PackedRows> = BTreeMap::new();
         for Parked { epoch, origin, row, placement } in parked {
             let work = work_of(&mut self.epochs, &self.parts, epoch);
             work.parked = work.parked.saturating_sub(1);
-            let rows = rows.entry(epoch).or_default();
+            let mut rows = std::mem::take(&mut work.loose);
             let hit = Hit { origin, row: &row, placement };
             let (keys, bytes) = work.held();
-            work.complete(&self.parts, hit, answer, key.as_ref(), rows);
+            work.complete(&self.parts, hit, answer, key.as_ref(), &mut rows);
             let (keys_now, bytes_now) = work.held();
             let grown = bytes_now.saturating_sub(bytes) + answer.columns().len();
             self.parts.intake.decoded(0, keys_now.saturating_sub(keys), grown);
-        }
-        for (epoch, rows) in rows {
-            self.work(epoch).rows.push(rows.freeze());
+            work.loose = rows;
+            if work.loose.bytes() >= MOST_LOOSE_BYTES {
+                work.tidy(&self.parts.intake, epoch);
+            }
         }
     }
 
@@ -206,6 +211,7 @@ impl Enricher {
         let Some(mut work) = self.epochs.remove(&epoch) else { return };
         fault_point!("enricher::before_handing_over");
         work.hand_sums_on(&self.parts, epoch);
+        work.tidy(&self.parts.intake, epoch);
         for shard in &self.parts.shards {
             shard.send(HitsEnd(cut));
         }
@@ -243,7 +249,7 @@ fn work_of<'a>(
     epochs.entry(epoch).or_insert_with(|| {
         let presum = |_: &usize| Presum::new(parts.hasher.clone(), parts.shards.len());
         let sums = parts.rollups.iter().map(presum).collect();
-        Work { rows: Vec::new(), sums, parked: 0, cut: None }
+        Work { rows: Vec::new(), loose: PackedRows::default(), sums, parked: 0, cut: None }
     })
 }
 
@@ -286,6 +292,16 @@ impl Work {
         (keys, self.sums.iter().map(Presum::bytes).sum())
     }
 
+    /// Makes one piece of what came one by one.
+    fn tidy(&mut self, intake: &Intake, epoch: u64) {
+        if !self.loose.is_empty() {
+            let before = self.loose.bytes();
+            let rows = self.loose.freeze();
+            intake.repacked(epoch, before, rows.bytes());
+            self.rows.push(rows);
+        }
+    }
+
     fn hand_sums_on(&mut self, parts: &EnricherParts, epoch: u64) {
         for (sums, rollup) in self.sums.iter_mut().zip(&parts.rollups) {
             hand_on(&parts.shards, epoch, None, *rollup, sums.take());
@@ -320,13 +336,12 @@ impl Handler<EventBatch> for Enricher {
         let (now, key) = (clock::monotonic(), self.parts.daily_key.current());
         let work = work_of(&mut self.epochs, &self.parts, epoch);
         let (keys, bytes) = work.held();
-        let room = events.bytes() + events.len() * TYPICAL_GEO_BYTES;
-        let mut rows = match self.parts.layout {
-            RowLayout::Event => PackedRows::with_capacity(events.len(), room),
-            RowLayout::HostAndIp => PackedRows::default(),
-        };
+        let mut rows = std::mem::take(&mut self.packing);
+        if self.parts.layout == RowLayout::Event {
+            rows.reserve(events.len(), events.bytes() + events.len() * TYPICAL_GEO_BYTES);
+        }
         let mut asked: HashMap<(IpAddr, usize), u32> = HashMap::new();
-        let mut placements = placements.into_iter();
+        let (mut placements, mut parked_bytes) = (placements.into_iter(), 0);
         for (origin, row) in events.rows() {
             let placement = placements.next();
             let (_, ip) = self.parts.layout.read(row);
@@ -338,20 +353,23 @@ impl Handler<EventBatch> for Enricher {
                 Look::Ask(ip, place) => {
                     *asked.entry((ip, place)).or_default() += 1;
                     work.parked += 1;
+                    parked_bytes += row.len() + size_of::<RowOrigin>();
                     let parked = Parked { epoch, origin, row: row.into(), placement };
                     self.parked.entry(ip).or_default().push(parked);
                 }
             }
         }
         let (keys_now, bytes_now) = work.held();
-        let geo_bytes = rows.bytes().saturating_sub(events.bytes());
-        let grown = bytes_now.saturating_sub(bytes) + geo_bytes;
-        self.parts.intake.decoded(0, keys_now.saturating_sub(keys), grown);
+        let frozen = rows.freeze();
+        self.packing = rows;
+        let intake = &self.parts.intake;
+        intake.decoded(0, keys_now.saturating_sub(keys), bytes_now.saturating_sub(bytes));
+        intake.repacked(epoch, events.bytes(), frozen.bytes() + parked_bytes);
         if keys_now >= MAX_PRESUMMED_KEYS {
             work.hand_sums_on(&self.parts, epoch);
         }
-        if !rows.is_empty() {
-            work.rows.push(rows.freeze());
+        if !frozen.origins().is_empty() {
+            work.rows.push(frozen);
         }
         self.ask(asked, ctx);
     }
@@ -389,6 +407,9 @@ impl Handler<EventsEnd> for Enricher {
         }
     }
 }
+
+/// So much makes a piece of what came one by one.
+const MOST_LOOSE_BYTES: usize = 64 << 10;
 
 /// What the geographic columns of a row take, more or less.
 const TYPICAL_GEO_BYTES: usize = 96;

@@ -304,7 +304,7 @@ impl Tables {
 type Unpacked = ((i32, i64), Vec<Option<String>>);
 
 fn unpacked(rows: &FrozenRows) -> Vec<Unpacked> {
-    let bytes = rows.slices(|_| true).concat();
+    let bytes = rows.slices(|_| true).unwrap().concat();
     let mut rest = &bytes[..];
     let mut take = |count: usize| {
         let (taken, left) = rest.split_at(count);

@@ -308,9 +308,10 @@ pub(super) async fn copy_events(
     wanted: impl Fn(&RowOrigin) -> bool,
 ) -> Result<(), StoreError> {
     let columns = EVENT_FIELDS.join(", ");
+    let events: Vec<&FrozenRows> = epoch.events.iter().collect();
     for (table, attached) in [("processed_events", true), ("processed_events_overflow", false)] {
         let here = |row: &RowOrigin| wanted(row) && store.is_attached(row.day) == attached;
-        copy(transaction, table, &columns, &epoch.events, here).await?;
+        copy(transaction, table, &columns, &events, here).await?;
     }
     Ok(())
 }
@@ -321,8 +322,8 @@ pub(super) async fn copy_rejects(
     epoch: &Epoch,
     wanted: impl Fn(&RowOrigin) -> bool,
 ) -> Result<(), StoreError> {
-    let rejects = epoch.partitions.iter().map(|part| &part.rejects);
-    copy(transaction, "rejected_events", REJECT_COLUMNS, rejects, wanted).await
+    let rejects: Vec<_> = epoch.partitions.iter().map(|part| &part.rejects).collect();
+    copy(transaction, "rejected_events", REJECT_COLUMNS, &rejects, wanted).await
 }
 
 /// Sends the wanted ones of packed tuples as a binary COPY.
@@ -330,17 +331,12 @@ async fn copy(
     transaction: &Transaction<'_>,
     table: &str,
     columns: &str,
-    rows: impl IntoIterator<Item = &FrozenRows>,
+    rows: &[&FrozenRows],
     wanted: impl Fn(&RowOrigin) -> bool,
 ) -> Result<(), StoreError> {
-    let mut sent = 0;
-    let mut counted = |row: &RowOrigin| {
-        let is_wanted = wanted(row);
-        sent += usize::from(is_wanted);
-        is_wanted
-    };
-    let slices: Vec<Bytes> = rows.into_iter().flat_map(|rows| rows.slices(&mut counted)).collect();
-    if slices.is_empty() {
+    let origins = rows.iter().flat_map(|rows| rows.origins());
+    let sent = origins.filter(|row| wanted(row)).count();
+    if sent == 0 {
         return Ok(());
     }
     let command = format!("COPY {table} ({columns}) FROM STDIN BINARY");
@@ -351,11 +347,14 @@ async fn copy(
     header.put_u32(0); // flags
     header.put_u32(0); // length of the header's extension
     sink.feed(header.freeze()).await.map_err(|error| classify(&error))?;
-    for slice in slices {
-        // A message of the protocol may not exceed 1 GiB; smaller ones keep the socket's buffer small.
-        for at in (0..slice.len()).step_by(COPY_MESSAGE_BYTES) {
-            let part = slice.slice(at..slice.len().min(at + COPY_MESSAGE_BYTES));
-            sink.send(part).await.map_err(|error| classify(&error))?;
+    // They are unpacked one piece at a time: an epoch as a whole may take a multiple of what it is held in.
+    for piece in rows {
+        for slice in piece.slices(&wanted)? {
+            // A message of the protocol may not exceed 1 GiB; smaller ones keep the socket's buffer small.
+            for at in (0..slice.len()).step_by(COPY_MESSAGE_BYTES) {
+                let part = slice.slice(at..slice.len().min(at + COPY_MESSAGE_BYTES));
+                sink.send(part).await.map_err(|error| classify(&error))?;
+            }
         }
     }
     fault_point!("commit::amid_copy");
