@@ -153,7 +153,10 @@ async fn prepare(
     let patience = until_end.then_some(PATIENCE);
     let settings = wiring::settings(config, until_end, patience)?;
     let postgres = wiring::postgres(config);
-    let store = Arc::new(PostgresStore::new(postgres.clone(), wiring::pipeline(config)?));
+    metrics
+        .built(env!("CARGO_PKG_VERSION"), option_env!("HITSTREAM_REVISION").unwrap_or("unknown"));
+    let store = PostgresStore::new(postgres.clone(), wiring::pipeline(config)?);
+    let store = Arc::new(store.with_metrics(metrics.clone()));
     let locations: Arc<dyn LocationStore> = Arc::new(PostgresLocations::new(store.clone()));
     let providers = wiring::providers(config, &locations, &metrics)?;
     let report = migrated(config, &postgres, until_end.then_some(database::LIMIT)).await?;

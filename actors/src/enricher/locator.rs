@@ -65,9 +65,19 @@ impl Providers {
 
 /// What a look at an address came to.
 pub(super) enum Look {
-    Known(Arc<Answer>),
+    Known {
+        answer: Arc<Answer>,
+        /// Whether it was in the cache.
+        is_cached: bool,
+    },
     /// The remote provider at this place of the chain has to be asked.
     Ask(IpAddr, usize),
+}
+
+impl Look {
+    fn fresh(answer: Arc<Answer>) -> Self {
+        Self::Known { answer, is_cached: false }
+    }
 }
 
 /// One enricher's way to answers, with a cache of its own.
@@ -111,17 +121,17 @@ impl Locator {
     pub(super) fn look(&mut self, ip: Option<&str>, now: Duration) -> Look {
         let ip = match ip.map_or(Err(GeoStatus::InvalidIp), address) {
             Ok(ip) => ip,
-            Err(status) => return Look::Known(self.unlocated.of(status)),
+            Err(status) => return Look::fresh(self.unlocated.of(status)),
         };
         if let Some(cached) = self.cache.get(&ip)
             && cached.until.is_none_or(|until| now < until)
         {
-            return Look::Known(Arc::clone(&cached.answer));
+            return Look::Known { answer: Arc::clone(&cached.answer), is_cached: true };
         }
         match self.look_up(ip) {
-            Look::Known(answer) => {
+            Look::Known { answer, .. } => {
                 self.keep(ip, &answer, None);
-                Look::Known(answer)
+                Look::fresh(answer)
             }
             ask @ Look::Ask(..) => ask,
         }
@@ -181,7 +191,7 @@ impl Locator {
                 (Provider::Remote(_), _) => return Look::Ask(ip, place),
                 (Provider::Database(_), Some(Some(database))) => {
                     if let Some(location) = database.lookup(ip) {
-                        return Look::Known(Arc::new(Answer::located(
+                        return Look::fresh(Arc::new(Answer::located(
                             location,
                             GeoSource::Database,
                         )));
@@ -192,7 +202,7 @@ impl Locator {
         }
         let nobody = self.providers.0.is_empty();
         let status = if nobody { GeoStatus::Disabled } else { GeoStatus::NotFound };
-        Look::Known(self.unlocated.of(status))
+        Look::fresh(self.unlocated.of(status))
     }
 
     fn keep(&mut self, ip: IpAddr, answer: &Arc<Answer>, until: Option<Duration>) {

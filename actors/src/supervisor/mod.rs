@@ -20,7 +20,7 @@ use crate::backoff::Backoff;
 use crate::clock;
 use crate::group_member::EndOffsets;
 use crate::link::HEARTBEAT;
-use crate::messages::{ActorDied, Drain, EndReason, Fatal, GenerationEnded};
+use crate::messages::{ActorDied, Death, Drain, EndReason, Fatal, GenerationEnded};
 use crate::readiness::Part;
 use crate::refuse::RefuseList;
 
@@ -134,8 +134,8 @@ impl PipelineSupervisor {
         }
         let ActorDied { actor, cause, .. } = died;
         let work = died.work.map(|work| format!(" at {work}")).unwrap_or_default();
-        error!(actor, cause, "an actor died{work}; its generation ends");
-        self.blueprint.metrics.actor_deaths.with_label_values(&[actor]).inc();
+        error!(actor, %cause, "an actor died{work}; its generation ends");
+        self.blueprint.metrics.actor_deaths.with_label_values(&[*actor, cause.kind()]).inc();
         self.count_crash(format!("{actor}{work}: {cause}"), ctx);
     }
 
@@ -169,7 +169,7 @@ impl PipelineSupervisor {
         let limit = self.blueprint.settings.stall_timeout;
         let Some(generation) = &self.generation else { return };
         let Some((actor, silence)) = generation.stalled(limit) else { return };
-        let cause = format!("no sign of life for {} s", silence.as_secs());
+        let cause = Death::Stalled(silence);
         self.crashed(&ActorDied { generation: generation.number(), actor, cause, work: None }, ctx);
     }
 

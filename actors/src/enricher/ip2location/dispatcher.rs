@@ -78,6 +78,8 @@ impl Dispatcher {
         metrics: Metrics,
     ) -> Self {
         metrics.ip2location_waiting_capacity.set(whole(WAITING_CAPACITY));
+        let budget = settings.budget.map_or(0, |budget| budget.count.get());
+        metrics.ip2location_budget_max.set(i64::try_from(budget).unwrap_or(i64::MAX));
         for label in LOOKUPS {
             metrics.ip2location_lookups.with_label_values(&[label]);
         }

@@ -52,9 +52,10 @@ use self::session::{
     Connection, Failures, Manager, classify, classify_pool, describe, session_config,
 };
 use self::tables::RollupTables;
+use crate::metrics::Metrics;
 use crate::refuse::RefuseList;
 use crate::source::TopicDescription;
-use crate::store::{Claims, Move, Store, StoreError, Survey, TopicProgress};
+use crate::store::{Claims, Move, Open, Store, StoreError, Survey, TopicProgress};
 use crate::writer::Epoch;
 
 /// What the store must know of the pipeline besides how to connect.
@@ -88,6 +89,7 @@ pub struct PostgresStore {
     days: Mutex<KnownDays>,
     stuck: Mutex<StuckWindows>,
     hung: Mutex<HungSessions>,
+    metrics: Metrics,
 }
 
 /// Why the first connection failed, told apart for exit codes.
@@ -212,7 +214,25 @@ impl PostgresStore {
             days: Mutex::default(),
             stuck: Mutex::default(),
             hung: Mutex::default(),
+            metrics: Metrics::default(),
         }
+    }
+
+    /// The same, with its measurements among these.
+    #[must_use]
+    pub fn with_metrics(self, metrics: Metrics) -> Self {
+        metrics.postgres_connections_max.set(self.settings.pool_size.into());
+        Self { metrics, ..self }
+    }
+
+    /// Tells how many connections there are.
+    fn tell_connections(&self) {
+        let state = self.pool.state();
+        let set = |state: &str, number: u32| {
+            self.metrics.postgres_connections.with_label_values(&[state]).set(number.into());
+        };
+        set("idle", state.idle_connections);
+        set("in_use", state.connections - state.idle_connections);
     }
 
     fn hung(&self) -> MutexGuard<'_, HungSessions> {
@@ -228,7 +248,9 @@ impl PostgresStore {
                 reason = failures.next() => Err(StoreError::Unavailable(reason)),
             }
         });
-        got.await.map_err(|error| StoreError::Unavailable(error.to_string()))?
+        let got = got.await.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        self.tell_connections();
+        got
     }
 }
 
@@ -267,6 +289,10 @@ impl Store for PostgresStore {
 
     fn move_window(&self) -> BoxFuture<'_, Result<Move, StoreError>> {
         frontier::move_window(self).boxed()
+    }
+
+    fn open(&self) -> BoxFuture<'_, Result<Open, StoreError>> {
+        frontier::open(self).boxed()
     }
 
     fn end_hung_sessions(&self) -> BoxFuture<'_, ()> {

@@ -176,12 +176,12 @@ impl<'a> Search<'a> {
             Candidates::Events(rows) => {
                 let wanted: BTreeSet<_> = rows.iter().copied().collect();
                 let is_wanted = |row: &RowOrigin| wanted.contains(&(row.partition, row.offset));
-                copy_events(store, transaction, self.epoch, is_wanted).await
+                copy_events(store, transaction, self.epoch, is_wanted).await.map(drop)
             }
             Candidates::Rejects(rows) => {
                 let wanted: BTreeSet<_> = rows.iter().copied().collect();
                 let is_wanted = |row: &RowOrigin| wanted.contains(&(row.partition, row.offset));
-                copy_rejects(transaction, self.epoch, is_wanted).await
+                copy_rejects(transaction, self.epoch, is_wanted).await.map(drop)
             }
         }
     }
