@@ -98,12 +98,7 @@ impl PackedRows {
 
     /// Each row with its origin, in order.
     pub fn rows(&self) -> impl Iterator<Item = (RowOrigin, &[u8])> {
-        let mut start = 0;
-        self.rows.iter().map(move |row| {
-            let fields = self.bytes.get(start..row.end).unwrap_or_default();
-            start = row.end;
-            (*row, fields)
-        })
+        each(&self.bytes, &self.rows)
     }
 
     /// Begins a row of `columns` fields.
@@ -194,6 +189,11 @@ impl FrozenRows {
         &self.rows
     }
 
+    /// Each row with its origin, in order.
+    pub fn rows(&self) -> impl Iterator<Item = (RowOrigin, &[u8])> {
+        each(&self.bytes, &self.rows)
+    }
+
     /// The tuples of all rows that `wanted` picks, as few slices of shared bytes.
     pub fn slices(&self, mut wanted: impl FnMut(&RowOrigin) -> bool) -> Vec<Bytes> {
         let mut slices = Vec::new();
@@ -212,6 +212,16 @@ impl FrozenRows {
         }
         slices
     }
+}
+
+/// Each row's tuple with its origin.
+fn each<'a>(bytes: &'a [u8], rows: &'a [RowOrigin]) -> impl Iterator<Item = (RowOrigin, &'a [u8])> {
+    let mut start = 0;
+    rows.iter().map(move |row| {
+        let fields = bytes.get(start..row.end).unwrap_or_default();
+        start = row.end;
+        (*row, fields)
+    })
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use lru::LruCache;
 
 use super::answer::Answer;
 use super::database::{Database, DatabaseHandle};
+use crate::refuse::RefuseList;
 
 /// So long what a remote provider did not know is taken for unknown here; it remembers for longer by its own settings.
 const FAILURE_KEPT: Duration = Duration::from_secs(5);
@@ -76,6 +77,7 @@ pub(super) struct Locator {
     cache: LruCache<IpAddr, Cached>,
     /// Databases as of the present batch, by their places in the chain.
     databases: Vec<Option<Arc<Database>>>,
+    refuse: Arc<RefuseList>,
     unlocated: Unlocated,
 }
 
@@ -86,11 +88,15 @@ struct Cached {
 }
 
 impl Locator {
-    /// Keeps what it learns of this many addresses.
-    pub(super) fn new(providers: Providers, addresses: NonZeroUsize) -> Self {
+    /// Keeps what it learns of this many addresses; places that were refused are none.
+    pub(super) fn new(
+        providers: Providers,
+        addresses: NonZeroUsize,
+        refuse: Arc<RefuseList>,
+    ) -> Self {
         let databases = vec![None; providers.0.len()];
         let cache = LruCache::new(addresses);
-        Self { providers, cache, databases, unlocated: Unlocated::new() }
+        Self { providers, cache, databases, refuse, unlocated: Unlocated::new() }
     }
 
     /// Takes up databases that were replaced; for the beginning of a batch.
@@ -158,7 +164,7 @@ impl Locator {
     fn conclude(&self, place: usize, ip: IpAddr, said: Result<Location, GeoStatus>) -> Arc<Answer> {
         match (said, self.providers.0.get(place)) {
             (Ok(location), Some(Provider::Remote(remote))) => {
-                Arc::new(Answer::located(location, remote.source()))
+                self.located(location, remote.source())
             }
             (Ok(_), _) => self.unlocated.of(GeoStatus::Error),
             (Err(status), _) => self.conclude_without_remote(ip, status),
@@ -170,7 +176,7 @@ impl Locator {
         let behind = self.databases.iter().flatten();
         let mut found = behind.filter_map(|database| database.lookup(ip));
         match found.next() {
-            Some(location) => Arc::new(Answer::located(location, GeoSource::Database)),
+            Some(location) => self.located(location, GeoSource::Database),
             None => self.unlocated.of(status),
         }
     }
@@ -181,10 +187,7 @@ impl Locator {
                 (Provider::Remote(_), _) => return Look::Ask(ip, place),
                 (Provider::Database(_), Some(Some(database))) => {
                     if let Some(location) = database.lookup(ip) {
-                        return Look::Known(Arc::new(Answer::located(
-                            location,
-                            GeoSource::Database,
-                        )));
+                        return Look::Known(self.located(location, GeoSource::Database));
                     }
                 }
                 (Provider::Database(_), _) => {}
@@ -193,6 +196,14 @@ impl Locator {
         let nobody = self.providers.0.is_empty();
         let status = if nobody { GeoStatus::Disabled } else { GeoStatus::NotFound };
         Look::Known(self.unlocated.of(status))
+    }
+
+    fn located(&self, location: Location, source: GeoSource) -> Arc<Answer> {
+        let answer = Answer::located(location, source);
+        if self.refuse.places.contains(answer.columns()) {
+            return self.unlocated.of(GeoStatus::Error);
+        }
+        Arc::new(answer)
     }
 
     fn keep(&mut self, ip: IpAddr, answer: &Arc<Answer>, until: Option<Duration>) {

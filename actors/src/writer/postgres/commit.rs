@@ -84,7 +84,7 @@ pub(super) async fn commit(store: &PostgresStore, epoch: &Epoch) -> Result<Ledge
         booked.push(write_rollup(store, &transaction, rollup, &rows, frontier).await?);
     }
     book_rollups(&transaction, epoch, &booked).await?;
-    copy_events(store, &transaction, epoch, |_| true).await?;
+    copy_events(store, &transaction, &epoch.events, |_| true).await?;
     copy_rejects(&transaction, epoch, |_| true).await?;
     fault_point!("commit::before_commit");
     transaction.commit().await.map_err(|error| classify(&error))?;
@@ -304,13 +304,13 @@ fn chunks<T>(rows: &[T], bytes: impl Fn(&T) -> usize) -> impl Iterator<Item = &[
 pub(super) async fn copy_events(
     store: &PostgresStore,
     transaction: &Transaction<'_>,
-    epoch: &Epoch,
+    events: &[FrozenRows],
     wanted: impl Fn(&RowOrigin) -> bool,
 ) -> Result<(), StoreError> {
     let columns = EVENT_FIELDS.join(", ");
     for (table, attached) in [("processed_events", true), ("processed_events_overflow", false)] {
         let here = |row: &RowOrigin| wanted(row) && store.is_attached(row.day) == attached;
-        copy(transaction, table, &columns, &epoch.events, here).await?;
+        copy(transaction, table, &columns, events, here).await?;
     }
     Ok(())
 }
