@@ -23,7 +23,7 @@ pub trait RemoteLocator: Send + Sync {
     /// Who that is.
     fn source(&self) -> GeoSource;
 
-    /// Asks where an address is that so many hits wait for. Those who ask for the same address get the same answer.
+    /// Asks where an address is that so many hits wait for; none does where it is asked for later use. Those who ask for the same address get the same answer.
     fn locate(&self, ip: IpAddr, hits: u32) -> BoxFuture<'static, Result<Location, GeoStatus>>;
 }
 
