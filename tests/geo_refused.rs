@@ -95,24 +95,29 @@ fn place_that_a_constraint_forbids_costs_its_hits_their_place_only() {
 }
 
 #[test]
-fn address_that_cannot_be_repaired_keeps_no_other_waiting() {
+fn addresses_that_cannot_be_repaired_keep_no_other_waiting() {
     const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
     let server = Ip2LocationServer::start(|seen| match seen.ip.as_str() {
         "8.8.8.1" => Reply::json(r#"{"country_code":"PL","city_name":"Łódź"}"#),
-        "8.8.8.2" => Reply::Answer(400, Vec::new(), r#"{"error":{"error_code":10001}}"#.to_owned()),
-        _ => Reply::located("SE"),
+        "8.8.8.3" => Reply::located("SE"),
+        _ => Reply::Answer(400, Vec::new(), r#"{"error":{"error_code":10001}}"#.to_owned()),
     });
     let Some(bench) = Bench::in_encoding("geo_unrepairable", "LATIN1") else { return };
     let bench = bench
         .with("HITSTREAM_ENRICH__PROVIDERS", "ip2location")
         .with("HITSTREAM_ENRICH__IP2LOCATION__BASE_URL", server.base_url())
-        .with("HITSTREAM_ENRICH__REPAIR_PER_SECOND", 100);
+        .with("HITSTREAM_ENRICH__IP2LOCATION__PER_SECOND", 1_000)
+        .with("HITSTREAM_ENRICH__REPAIR_PER_SECOND", 1_000)
+        .with("HITSTREAM_ENRICH__DEADLINE", "30s");
     bench.create_topic(1);
-    // The hotter ones come first, in repair too.
-    let visitors = ["8.8.8.1", "8.8.8.1", "8.8.8.1", "8.8.8.2", "8.8.8.2", "8.8.8.3"];
-    let hits: Vec<_> = (0..).zip(visitors).map(|(at, ip)| hit(at, ip).record()).collect();
+    // The hotter ones come first, in repair too: one that cannot be stored, more that the service declines than are
+    // looked at in a round, and at last one that can be repaired.
+    let visitors = |times: usize| (0..150 * times).map(|at| format!("8.8.9.{}", at % 150));
+    let visitors = ["8.8.8.1"; 3].map(str::to_owned).into_iter().chain(visitors(2));
+    let visitors = visitors.chain(["8.8.8.3".to_owned()]);
+    let hits: Vec<_> = (0..).zip(visitors).map(|(at, ip)| hit(at % 60, &ip).record()).collect();
     bench.send(0, &hits);
-    run(&bench, 6, 0);
+    run(&bench, 304, 0);
     let waiting = "UPDATE processed_events SET geo_status = 'timeout', geo_source = NULL, country_code = NULL";
     bench.sql().batch_execute(waiting).unwrap();
     bench.sql().batch_execute("TRUNCATE ip_locations").unwrap();
@@ -122,5 +127,5 @@ fn address_that_cannot_be_repaired_keeps_no_other_waiting() {
     wait_until("it is repaired", PATIENCE, || bench.count(repaired) == 1);
     running.stop();
     let others = "SELECT count(*) FROM processed_events WHERE geo_status = 'timeout' AND country_code IS NULL";
-    assert_eq!(bench.count(others), 5);
+    assert_eq!(bench.count(others), 303);
 }

@@ -187,6 +187,53 @@ fn start_waits_for_a_table_that_is_held_and_empties_it_then() {
 }
 
 #[test]
+fn odd_forms_of_a_forwarded_header_are_read_and_nothing_of_them_is_kept() {
+    let Some(bench) = Bench::new("client_forms") else { return };
+    let bench = bench
+        .with("HITSTREAM_INPUT__CLIENT_HEADER", "X-Forwarded-For")
+        .with("HITSTREAM_INPUT__TRUSTED_PROXIES", "10.0.0.0/8, 2001:db8::/32")
+        .with("HITSTREAM_PRIVACY__IP", "truncate");
+    bench.create_topic(1);
+    let forms = [
+        (json!("1.2.3.4, 203.0.112.77"), "203.0.112.0"),
+        (json!("203.0.112.77,10.0.0.9 ,\t10.0.0.8"), "203.0.112.0"),
+        (json!(["1.2.3.4", "203.0.112.77, 10.0.0.9"]), "203.0.112.0"),
+        (json!(["203.0.112.77", "", null]), "203.0.112.0"),
+        (json!("203.0.112.77:4711"), "203.0.112.0"),
+        (json!("[2001:4860:aa:bb::77]:4711, [2001:db8::1]:80"), "2001:4860:aa::"),
+        (json!("[2001:4860:aa:bb::77]"), "2001:4860:aa::"),
+        (json!("2001:4860:aa:bb::77%eth0"), "2001:4860:aa::"),
+        (json!("::ffff:203.0.112.77"), "203.0.112.0"),
+        // Where something is no address, the proxy before it is all that is known.
+        (json!("203.0.112.77, unknown"), "10.1.1.0"),
+        (json!("203.0.112.77, unknown, 10.7.7.7"), "10.7.7.0"),
+        (json!("203.0.112.77, 203.0.112"), "10.1.1.0"),
+        (json!("203.0.112.77 203.0.112.77"), "10.1.1.0"),
+        (json!(["203.0.112.77", 7]), "10.1.1.0"),
+        (json!({ "first": "203.0.112.77" }), "10.1.1.0"),
+        (json!(""), "10.1.1.0"),
+    ];
+    let records = forms.iter().flat_map(|(value, _)| {
+        let headers = json!({ "Accept": "*/*", "x-forwarded-for": value });
+        let hit = Hit::at(1).host("h").with("ip", "10.1.1.1");
+        // As an object, and as the text of one.
+        let text = headers.to_string();
+        [hit.clone().with("headers", headers).record(), hit.with("headers", text).record()]
+    });
+    bench.send(0, &records.collect::<Vec<_>>());
+    bench.run_until_end();
+    let query = "SELECT ip, headers FROM processed_events ORDER BY \"offset\"";
+    let rows = bench.sql().query(query, &[]).unwrap();
+    let due = forms.iter().flat_map(|(value, ip)| [(value, *ip); 2]);
+    for (row, (value, ip)) in rows.iter().zip(due) {
+        assert_eq!(row.get::<_, Option<&str>>(0), Some(ip), "{value}");
+        let headers: Option<&str> = row.get(1);
+        assert!(!headers.unwrap_or_default().contains("77"), "{value} is kept as {headers:?}");
+    }
+    assert_eq!(rows.len(), 2 * forms.len());
+}
+
+#[test]
 fn client_behind_trusted_proxies_is_the_visitor() {
     let Some(bench) = Bench::new("client") else { return };
     let bench = bench

@@ -229,3 +229,70 @@ impl Unlocated {
         known.map_or_else(|| Arc::new(Answer::unlocated(status)), |(_, answer)| Arc::clone(answer))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const TEXT: &str = "8.8.8.8";
+
+    /// Somebody whose words the test says itself.
+    struct Elsewhere;
+
+    impl RemoteLocator for Elsewhere {
+        fn source(&self) -> GeoSource {
+            GeoSource::Ip2Location
+        }
+
+        fn locate(&self, _: IpAddr, _: u32) -> BoxFuture<'static, Result<Location, GeoStatus>> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    fn locator(refuse: RefuseList) -> Locator {
+        let providers = Providers::new(vec![Provider::Remote(Arc::new(Elsewhere))]);
+        Locator::new(providers, NonZeroUsize::MIN, Arc::new(refuse))
+    }
+
+    fn sweden() -> Location {
+        Location { country_code: Some("SE".into()), ..Location::default() }
+    }
+
+    /// What is known of the address at a time; nothing where somebody has to be asked.
+    fn known(locator: &mut Locator, now: Duration) -> Option<Vec<u8>> {
+        match locator.look(Some(TEXT), now) {
+            Look::Known(answer) => Some(answer.columns().to_vec()),
+            Look::Ask(..) => None,
+        }
+    }
+
+    #[test]
+    fn what_a_remote_provider_did_not_know_is_asked_again_soon_and_what_it_knew_is_not() {
+        let (said, began) = ([Err(GeoStatus::NotFound), Ok(sweden())], 100 * SECOND);
+        for (said, kept_for) in said.into_iter().zip([FAILURE_KEPT, ANSWER_KEPT]) {
+            let mut locator = locator(RefuseList::default());
+            assert_eq!(known(&mut locator, began), None);
+            let answer = locator.learn(0, TEXT.parse().unwrap(), said, began);
+            let columns = Some(answer.columns().to_vec());
+            assert_eq!(known(&mut locator, began), columns);
+            assert_eq!(known(&mut locator, began + kept_for - SECOND), columns);
+            assert_eq!(known(&mut locator, began + kept_for), None);
+        }
+        assert!(FAILURE_KEPT <= 10 * SECOND, "the provider itself remembers for longer");
+    }
+
+    #[test]
+    fn place_that_was_refused_is_none() {
+        let refused = Answer::located(sweden(), GeoSource::Ip2Location).columns().into();
+        let mut locator = locator(RefuseList { places: [refused].into(), ..RefuseList::default() });
+        let of = |answer: Arc<Answer>| answer.columns().to_vec();
+        let ip = TEXT.parse().unwrap();
+        let error = Answer::unlocated(GeoStatus::Error).columns().to_vec();
+        assert_eq!(of(locator.learn(0, ip, Ok(sweden()), SECOND)), error);
+        assert_eq!(known(&mut locator, SECOND), Some(error));
+        let elsewhere = Location { country_code: Some("NO".into()), ..Location::default() };
+        let norway = Answer::located(elsewhere.clone(), GeoSource::Ip2Location).columns().to_vec();
+        assert_eq!(of(locator.learn(0, ip, Ok(elsewhere), SECOND)), norway);
+    }
+}
