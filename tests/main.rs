@@ -22,6 +22,7 @@ mod faults;
 mod generate;
 mod geo;
 mod geo_database;
+mod geo_refused;
 mod geo_remote;
 mod group;
 mod idle;

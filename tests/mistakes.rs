@@ -150,6 +150,8 @@ const MISTAKES: &[Mistake] = &[
     in_file("negative duration", "[window]\nsize = '-5m'", &["window.size = \"-5m\"", "must not be negative", "500ms, 30s or 5m"]),
     in_file("window of zero", "[window]\nsize = '0s'", &["window.size = \"0s\"", "between 1ms and 365 days"]),
     in_file("slide beyond size", "[window]\nslide = '10m'", &["window.slide = \"10m\" (file {folder}/file)", "window.size (5m)"]),
+    in_file("provider that is none", "[enrich]\nproviders = ['maxmind']", &["enrich.providers = ", "must be a list of \"database\" and \"ip2location\", or none"]),
+    in_file("provider named twice", "[enrich]\nproviders = ['database', 'ip2location', 'database']", &["enrich.providers = ", "(file {folder}/file)", "names a provider twice", "name each once"]),
     in_file("no keys at all", "[flush]\nmax_keys = 0", &["flush.max_keys = 0", "must be 1 or more"]),
     in_file("negative size", "[flush]\nmax_bytes = -5", &["flush.max_bytes = -5", "64MiB"]),
     in_file("size without sense", "[flush]\nmax_bytes = '64 apples'", &["flush.max_bytes = \"64 apples\"", "64MiB"]),
@@ -168,6 +170,11 @@ const MISTAKES: &[Mistake] = &[
     in_env("JDBC for a database of another kind", &[("POSTGRES_URL", "jdbc:mysql://h/x?password={secret}")], &["postgres.url (variable POSTGRES_URL)", "jdbc:postgresql://"]),
     in_env("URL without a scheme", &[("POSTGRES_URL", "db:5432/x"), ("POSTGRES_PASSWORD", "{secret}")], &["postgres.url (variable POSTGRES_URL)", "write postgres://"]),
     in_env("port that is no number", &[("POSTGRES_URL", "postgres://a:{secret}@h:port/x")], &["postgres.url (variable POSTGRES_URL)", "`port`", "host:port"]),
+    in_env("provider named twice in a variable", &[("HITSTREAM_ENRICH__PROVIDERS", "database,database")], &["enrich.providers = \"database,database\" (variable HITSTREAM_ENRICH__PROVIDERS)", "names a provider twice"]),
+    in_env("blank in place of providers", &[("HITSTREAM_ENRICH__PROVIDERS", " ")], &["enrich.providers = \" \"", "or none"]),
+    in_env("comma too many between providers", &[("HITSTREAM_ENRICH__PROVIDERS", "database,,ip2location")], &["enrich.providers = \"database,,ip2location\"", "or none"]),
+    // As everywhere, an empty variable is none at all.
+    Mistake { arguments: "--print-config", code: 0, ..in_env("providers of an empty variable", &[("HITSTREAM_ENRICH__PROVIDERS", "")], &["providers = [\"database\"]"]) },
     // Secrets where nothing expects them.
     in_env("pairs for PostgreSQL in place of a URL", &[("POSTGRES_URL", "host=h password={secret} user=u")], &["postgres.url (variable POSTGRES_URL)", "write postgres://"]),
     in_env("JDBC options after an &", &[("POSTGRES_URL", "jdbc:postgresql://h/x&password={secret}")], &["postgres.url (variable POSTGRES_URL)", "write options after a ?"]),

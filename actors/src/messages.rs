@@ -281,7 +281,7 @@ pub enum EndReason {
     /// The source ended, and why; another takes its place.
     SourceFailed(String),
     /// PostgreSQL refused rows; their records go on the refuse list.
-    Refused(RefuseList),
+    Refused(Box<RefuseList>),
     /// Every partition reached the end seen at start.
     ReachedEnd,
     /// Drained, as ordered.

@@ -10,7 +10,7 @@ use tracing_subscriber::filter::LevelFilter;
 use super::error::Problem;
 use super::kafka::{KafkaConfig, NO_TLS, check_property};
 use super::layers::Tree;
-use super::sections::Config;
+use super::sections::{Config, GeoProvider};
 use crate::cli::words::span;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -34,6 +34,7 @@ pub(super) fn check(config: &Config, tree: &Tree, problems: &mut Vec<Problem>) {
     check_postgres(config, &mut found);
     check_times(config, &mut found);
     check_amounts(config, &mut found);
+    check_providers(&config.enrich.providers, &mut found);
     if let Some(Err(error)) = crate::wiring::client_rule(config) {
         match error {
             // The one that was set is to blame, not the one that was left out.
@@ -263,6 +264,18 @@ fn check_windows(size: Duration, slide: Duration, found: &mut Found<'_>) {
         );
         found.add("window.slide", reason);
     }
+}
+
+/// The second of two would only be asked what the first did not know.
+fn check_providers(providers: &[GeoProvider], found: &mut Found<'_>) {
+    let is_twice = |(at, provider): (usize, &GeoProvider)| {
+        providers.iter().take(at).any(|other| other == provider)
+    };
+    found.require(
+        !providers.iter().enumerate().any(is_twice),
+        "enrich.providers",
+        "names a provider twice; name each once, in the order in which they are asked",
+    );
 }
 
 fn check_amounts(config: &Config, found: &mut Found<'_>) {

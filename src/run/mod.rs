@@ -17,7 +17,7 @@ use hitstream_actors::readiness::Readiness;
 use hitstream_actors::store::StoreError;
 use hitstream_actors::supervisor::{Blueprint, PipelineSupervisor, Shutdown};
 use hitstream_actors::writer::postgres::{
-    MigrationReport, PostgresLocations, PostgresSettings, PostgresStore, migrate,
+    MigrationReport, PostgresLocations, PostgresSettings, PostgresStore, PrivateTable, migrate,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -163,6 +163,7 @@ async fn prepare(
     if !report.applied.is_empty() {
         info!(applied = report.applied.join(", "), "tables are at version {}", report.version);
     }
+    forget_what_may_not_be_kept(config, &store, patience).await?;
     if until_end {
         find_topic(config).await?;
     }
@@ -187,6 +188,26 @@ async fn prepare(
         metrics,
     };
     Ok((blueprint, source, store))
+}
+
+/// Empties what a run under other settings has left: nobody else would.
+async fn forget_what_may_not_be_kept(
+    config: &Config,
+    store: &PostgresStore,
+    patience: Option<Duration>,
+) -> Result<(), CliError> {
+    let tables = [
+        (PrivateTable::Locations, wiring::keeps_locations(config)),
+        (PrivateTable::HashKeys, config.privacy.ip == KeptIp::Hash),
+    ];
+    for (table, _) in tables.into_iter().filter(|(_, is_kept)| !is_kept) {
+        let empty = async || Ok(store.empty(table).await);
+        if patiently(config, patience, "a table that may not be kept is not emptied", empty).await?
+        {
+            info!(table = table.name(), "emptied, for it may not be kept any more");
+        }
+    }
+    Ok(())
 }
 
 /// Brings the tables up.

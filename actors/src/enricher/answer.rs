@@ -49,6 +49,17 @@ impl Answer {
     }
 }
 
+/// Whether somebody knew the place of these geographic columns: who, is the first of them.
+pub(crate) fn is_located(columns: &[u8]) -> bool {
+    const NULL: [u8; 4] = (-1_i32).to_be_bytes();
+    !columns.starts_with(&NULL)
+}
+
+/// The geographic columns of an event whose place PostgreSQL refuses.
+pub(crate) fn without_place() -> Box<[u8]> {
+    pack(None, Some(GeoStatus::Error), &Location::default())
+}
+
 /// In the order of [`super::EVENT_FIELDS`].
 fn pack(source: Option<GeoSource>, status: Option<GeoStatus>, location: &Location) -> Box<[u8]> {
     let mut row = PackedRows::default();

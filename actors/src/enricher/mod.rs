@@ -25,9 +25,11 @@ use hitstream_domain::rollup::{KeyHasher, Presum, ROLLUPS};
 use hitstream_domain::watermark::Placement;
 use prometheus::IntCounterVec;
 
+pub(crate) use self::answer::{is_located, without_place};
 pub use self::daily_key::DailyKeyHandle;
 pub use self::locator::{Provider, Providers, RemoteLocator};
 pub use self::row::RowLayout;
+pub(crate) use self::row::split_place;
 
 use self::answer::Answer;
 use self::locator::{Locator, Look};
@@ -38,6 +40,7 @@ use crate::intake::Intake;
 use crate::link::{DeathWatch, Link, Watched};
 use crate::messages::{Cut, EpochPart, EventBatch, EventsEnd, HitsEnd, Located, Part};
 use crate::packed::{FrozenRows, PackedRows, RowOrigin};
+use crate::refuse::RefuseList;
 use crate::settings::KeepSettings;
 use crate::window::{MAX_PRESUMMED_KEYS, WindowShard, hand_on};
 use crate::writer::Writer;
@@ -101,6 +104,8 @@ pub struct EnricherParts {
     pub providers: Providers,
     /// How many addresses it keeps in its cache.
     pub cached_addresses: NonZeroUsize,
+    /// What PostgreSQL refused before.
+    pub refuse: Arc<RefuseList>,
     /// `enrich.deadline`: how long an epoch waits for remote answers once all its events are here.
     pub deadline: Duration,
     /// How rows come; only events are stored.
@@ -158,7 +163,8 @@ struct Parked {
 impl Enricher {
     /// An enricher without events.
     pub fn new(parts: EnricherParts) -> Self {
-        let locator = Locator::new(parts.providers.clone(), parts.cached_addresses);
+        let (providers, refuse) = (parts.providers.clone(), Arc::clone(&parts.refuse));
+        let locator = Locator::new(providers, parts.cached_addresses, refuse);
         Self {
             parts,
             locator,

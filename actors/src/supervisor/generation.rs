@@ -126,6 +126,7 @@ impl Generation {
                 let parts = EnricherParts {
                     providers: providers.clone(),
                     cached_addresses: cached_addresses(settings, expected.enrichers),
+                    refuse: Arc::clone(&refuse),
                     deadline: settings.enrich.deadline,
                     layout: RowLayout::of(settings.store_events),
                     keep: Arc::clone(&settings.keep),

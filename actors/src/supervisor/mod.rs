@@ -254,15 +254,16 @@ impl Handler<GenerationEnded> for PipelineSupervisor {
             }
             EndReason::Refused(refused) => {
                 say_refused(&refused);
-                self.refused(refused, ctx);
+                self.refused(*refused, ctx);
             }
         }
     }
 }
 
-/// Tells what becomes of refused rows: sums by place come too late to reject their records.
+/// Tells what becomes of refused rows: sums by place come too late to reject their records, and no record is rejected for a
+/// place that was added to it.
 fn say_refused(refused: &RefuseList) {
-    let RefuseList { keys, sums, events, rejects, said } = refused;
+    let RefuseList { keys, sums, places, events, rejects, said } = refused;
     if !sums.is_empty() {
         warn!(
             sums = sums.len(),
@@ -270,7 +271,13 @@ fn say_refused(refused: &RefuseList) {
             "PostgreSQL refuses sums by place; they are left out there and counted in web_traffic all the same"
         );
     }
-    if sums.len() < refused.len() {
+    if !places.is_empty() {
+        warn!(
+            places = places.len(),
+            said, "PostgreSQL refuses events for their places; hits there are kept without a place"
+        );
+    }
+    if sums.len() + places.len() < refused.len() {
         warn!(
             keys = keys.len(),
             events = events.len(),

@@ -193,7 +193,7 @@ async fn commit(
             StoreError::Fenced(reason) => return Err(EndReason::Fenced(reason)),
             StoreError::Mismatch(reason) => return Err(EndReason::Fatal(Fatal::Mismatch(reason))),
             StoreError::Refused(reason) => match find_refused(&*store, &epoch, reason).await {
-                Ok(refused) => return Err(EndReason::Refused(refused)),
+                Ok(refused) => return Err(EndReason::Refused(Box::new(refused))),
                 Err(reason) if backoff.is_exhausted() => {
                     return Err(EndReason::Fatal(Fatal::Mismatch(format!(
                         "PostgreSQL refuses to commit: {reason}. Remove the constraint or trigger that forbids it, then \

@@ -213,7 +213,11 @@ impl Dispatcher {
                     return None;
                 }
                 Next::Ask => {
-                    if let Some(ip) = self.line.pop() {
+                    let ip = self.line.pop()?;
+                    // What no hit of the present waits for can wait for the next period.
+                    if self.flights.hits(ip) == 0 && self.gate.is_scarce() {
+                        self.land(ip, &Err(GeoStatus::Quota));
+                    } else {
                         self.ask(ip, now);
                     }
                 }

@@ -89,7 +89,7 @@ pub(super) async fn commit(store: &PostgresStore, epoch: &Epoch) -> Result<Ledge
     }
     book_rollups(&transaction, epoch, &booked).await?;
     steps.done("upsert");
-    let events = copy_events(store, &transaction, epoch, |_| true).await?;
+    let events = copy_events(store, &transaction, &epoch.events, |_| true).await?;
     let rejects = copy_rejects(&transaction, epoch, |_| true).await?;
     steps.done("copy");
     fault_point!("commit::before_commit");
@@ -347,11 +347,11 @@ fn chunks<T>(rows: &[T], bytes: impl Fn(&T) -> usize) -> impl Iterator<Item = &[
 pub(super) async fn copy_events(
     store: &PostgresStore,
     transaction: &Transaction<'_>,
-    epoch: &Epoch,
+    events: &[FrozenRows],
     wanted: impl Fn(&RowOrigin) -> bool,
 ) -> Result<u64, StoreError> {
     let columns = EVENT_FIELDS.join(", ");
-    let events: Vec<&FrozenRows> = epoch.events.iter().collect();
+    let events: Vec<&FrozenRows> = events.iter().collect();
     let mut rows = 0;
     for (table, attached) in [("processed_events", true), ("processed_events_overflow", false)] {
         let here = |row: &RowOrigin| wanted(row) && store.is_attached(row.day) == attached;

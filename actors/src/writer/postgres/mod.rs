@@ -2,7 +2,7 @@
 //!
 //! Each module is one of the protocol's transactions: `pipeline` is *rows first*, `commit` is *commit*,
 //! `frontier` is *advance* and *move*, `days` attaches days ahead, `refused` finds what a commit may not hold.
-//! `locations` is beside them: what a geolocation service has answered.
+//! `locations` is beside them: what a geolocation service has answered; `private` empties what may not be kept.
 
 mod close_open;
 mod commit;
@@ -14,6 +14,7 @@ mod locations;
 mod locks;
 mod migrations;
 mod pipeline;
+mod private;
 mod refused;
 mod release;
 mod repair;
@@ -40,6 +41,7 @@ pub use close_open::CloseReport;
 pub use commit::ROW_MISSING;
 pub use locations::PostgresLocations;
 pub use migrations::{MigrationReport, check_server, tables_version};
+pub use private::PrivateTable;
 pub use release::FrontierReport;
 pub use repair::WaitingEvents;
 pub use rights::{grants, has_tables};
