@@ -9,6 +9,8 @@ mod consume;
 mod copy;
 mod pipeline;
 mod report;
+mod spread;
+mod usage;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
