@@ -5,10 +5,13 @@
 //! each hitstream rate is set against the bare rate of its own round, and medians are told with their spread.
 //! docs/BENCHMARKS.md has the method and figures.
 
+mod beside_spark;
 mod consume;
 mod copy;
 mod pipeline;
 mod report;
+mod rows;
+mod spark;
 mod spread;
 mod usage;
 
@@ -34,9 +37,13 @@ struct Args {
     /// Partitions of the topic
     #[arg(long, value_name = "N", default_value_t = 6)]
     partitions: u32,
-    /// Event time between two hits: with 100us a window of 5 min has 3 million, over 100 000 keys at most
-    #[arg(long, value_name = "TIME", default_value = "100us")]
-    step: String,
+    /// Event time between two hits: with 100us a window of 5 min has 3 million, over 100 000 keys at most [default: 100us;
+    /// 200us with --spark, so that windows close]
+    #[arg(long, value_name = "TIME")]
+    step: Option<String>,
+    /// Measure hitstream beside the Spark job instead; needs what `make bench-spark` installs
+    #[arg(long)]
+    spark: bool,
     /// A short run
     #[arg(long)]
     quick: bool,
@@ -61,12 +68,22 @@ fn main() -> ExitCode {
 fn measure(args: Args) -> Result<()> {
     let (records, rounds) = if args.quick { (2_000_000, 3) } else { (5_000_000, 5) };
     let (records, rounds) = (args.records.unwrap_or(records), args.rounds.unwrap_or(rounds));
+    let step = args.step.unwrap_or_else(|| if args.spark { "200us" } else { "100us" }.to_owned());
     let place = Place::from_environment()?;
     let beside = std::env::current_exe()?.with_file_name("hitstream");
     let binary = Binary { path: args.hitstream.unwrap_or(beside), place: place.clone() };
-    let mut report = Report::new(&binary, records, args.partitions, &args.step)?;
+    if args.spark {
+        binary.fill(records, args.partitions, &step).context("the topic is not filled")?;
+        let (tables, json) = beside_spark::measure(&binary, &place, records, rounds)?;
+        print!("{tables}");
+        if args.json {
+            println!("{json}");
+        }
+        return Ok(());
+    }
+    let mut report = Report::new(&binary, records, args.partitions, &step)?;
     eprintln!("{}", report.subject());
-    binary.fill(records, args.partitions, &args.step).context("the topic is not filled")?;
+    binary.fill(records, args.partitions, &step).context("the topic is not filled")?;
     for number in 1..=rounds {
         let consumed = consume::rate(&place, records)?;
         let counted = binary.run(&format!("bench_counted_{number}"), false)?;
