@@ -26,6 +26,7 @@ pub(crate) fn measure(
     place: &Place,
     records: u64,
     rounds: usize,
+    step: &str,
 ) -> Result<(String, String)> {
     let spark = Spark::new(place.clone())?;
     let mut measured = Vec::new();
@@ -53,7 +54,7 @@ pub(crate) fn measure(
     }
     let Some((version, compared)) = last else { anyhow::bail!("--rounds is 0: nothing measured") };
     let subject = format!(
-        "Apache Spark {version}, {}, {}; {records} records",
+        "Apache Spark {version}, {}, {}; {records} records, a hit every {step} of event time",
         binary.version()?,
         place.machine()?
     );

@@ -46,7 +46,8 @@ pub(crate) fn run(command: &mut Command) -> Result<Finished> {
     let (status, took, used) = watched?;
     let [stdout, stderr] = said;
     if !status.success() {
-        let lines: Vec<&str> = stderr.lines().collect();
+        // Some programs tell on standard output why they failed: spark-submit's Python does.
+        let lines: Vec<&str> = stdout.lines().chain(stderr.lines()).collect();
         let last = lines.get(lines.len().saturating_sub(60)..).unwrap_or_default().join("\n");
         bail!("{} ended with {status}:\n{last}", program.display());
     }
@@ -150,8 +151,8 @@ mod tests {
 
     #[test]
     fn a_failure_quotes_what_was_said() {
-        let failed = run(Command::new("sh").args(["-c", "echo no topic >&2; exit 3"]));
+        let failed = run(Command::new("sh").args(["-c", "echo no topic; echo here >&2; exit 3"]));
         let message = format!("{:#}", failed.map(|_| ()).unwrap_err());
-        assert!(message.contains("3") && message.contains("no topic"), "{message}");
+        assert!(message.contains("3") && message.contains("no topic\nhere"), "{message}");
     }
 }
