@@ -2,6 +2,8 @@
 # Measures hitstream end to end on a Kafka and a PostgreSQL of its own, and ends them.
 #
 #   scripts/bench.sh [--quick] [--json] [--records N] [--rounds N]     see docs/BENCHMARKS.md
+#
+# scripts/bench-spark.sh goes on here, with --spark.
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
