@@ -127,6 +127,9 @@ const MISTAKES: &[Mistake] = &[
     typed("start that is no time", "generate --count 1 --start tomorrow", &["--start <TIME> = \"tomorrow\"", "2024-05-17T12:00:00Z"]),
     typed("partition that is no number", "frontier --release=-1", &["--release <PARTITION> = \"-1\"", "must be between 0 and"]),
     typed("log level that is none", "run --log-level nonsense", &["log.level = \"nonsense\" (--log-level)", "error, warn, info, debug or trace"]),
+    typed("settings file for the demo", "demo --config {folder}/file", &["--config does not go with demo", "services and settings of its own", "leave it out", "`hitstream run`"]),
+    typed("environment file for the demo", "demo --env-file {folder}/absent --duration 1s", &["--env-file does not go with demo", "leave it out"]),
+    typed("settings of the demo", "--print-config demo", &["--print-config does not go with demo", "leave it out"]),
     typed("settings as JSON", "check --print-config --json", &["--print-config prints TOML", "leave one out"]),
     // Files that are named.
     typed("settings file that is not there", "--config {folder}/absent run", &["{folder}/absent (--config)", "No such file", "name another with --config"]),
