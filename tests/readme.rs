@@ -117,6 +117,20 @@ fn programs_are_found_wherever_cargo_puts_them() {
 }
 
 #[test]
+fn picture_of_the_demo_is_small_and_of_the_screen_there_is() {
+    let picture = read(root().join("docs/demo.svg"));
+    assert!(picture.len() < 60_000, "{}", picture.len());
+    // Lines of the screen as its code has them; scripts/record-demo.py draws it anew.
+    let screen = read(root().join("src/demo/words.rs"));
+    for label in ["records", "lag", "frontier", "watermarks", "windows", "set aside", "busiest"] {
+        let line = format!("  {label:<10}  ");
+        assert!(screen.contains(&format!("\"{line}")), "the screen has no {label:?}");
+        assert!(picture.contains(&format!(">{line}")), "the picture has no {label:?}");
+    }
+    assert!(picture.contains(">ok: nothing lost, nothing doubled<"));
+}
+
+#[test]
 fn every_query_of_the_readme_works() {
     let Some(bench) = Bench::new("queries") else { return };
     bench.done(&["migrate"]);
