@@ -9,8 +9,8 @@ use tracing_subscriber::filter::LevelFilter;
 
 use super::error::Problem;
 use super::kafka::{KafkaConfig, NO_TLS, check_property};
-use super::layers::Tree;
 use super::sections::Config;
+use super::tree::Tree;
 use crate::cli::words::span;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
