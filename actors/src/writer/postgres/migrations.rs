@@ -80,7 +80,7 @@ async fn migrate_locked(
     // Tables that are there and cannot be read need other rights than tables that are to be made.
     if may_not_create && rights::has_tables(client, schema).await.unwrap_or(false) {
         let is_readable = version_there(client).await.is_some();
-        if let Some(error) = rights::missing(cause, settings).filter(|_| !is_readable) {
+        if let Some(error) = rights::missing_rights(cause, settings).filter(|_| !is_readable) {
             return Err(error);
         }
     }
