@@ -47,7 +47,7 @@ fn reword(text: &str) -> String {
     if text.contains("nonzero") {
         "must be 1 or more".to_owned()
     } else if text.contains("integer") {
-        "must be a whole number, not negative".to_owned()
+        "must be a whole number, not negative, of 18 digits at most".to_owned()
     } else if text.contains("boolean") {
         "must be true or false".to_owned()
     } else if text.starts_with("is ") || text.starts_with("must ") {

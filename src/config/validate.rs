@@ -191,7 +191,9 @@ fn check_brokers(brokers: &str) -> Result<(), String> {
             return Err(format!("names no host; {SHAPE}"));
         }
         if port.is_some_and(|port| !port.parse::<u16>().is_ok_and(|port| port > 0)) {
-            return Err(format!("has no port number after the last colon; {SHAPE}"));
+            return Err(format!(
+                "has no port number from 1 to 65535 after the last colon; {SHAPE}"
+            ));
         }
     }
     Ok(())

@@ -149,6 +149,10 @@ fn refused(error: &tokio_postgres::Error, schema: &str, role: &str) -> StoreErro
             "schema {schema:?} already has a table of this name: {text}. Rename that table, or set postgres.schema \
              to a schema of hitstream's own"
         )),
+        Some("25006") => StoreError::Mismatch(format!(
+            "schema {schema:?} takes no writes: {text}. Point POSTGRES_URL to the primary, or turn \
+             default_transaction_read_only off for this role and database"
+        )),
         Some(code)
             if !code.starts_with("08") && !code.starts_with("57") && !code.starts_with("53") =>
         {
