@@ -8,6 +8,11 @@ set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$ROOT"
+case ${1:-} in -h | --help)
+  sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p;}' "${BASH_SOURCE[0]}"
+  exit 0
+  ;;
+esac
 scripts/setup.sh rust compiler make pkg-config perl java maven postgresql
 built=$(scripts/built.sh -p hitstream -p hitstream-bench)
 

@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 use hitstream_actors::backoff::Backoff;
 use hitstream_actors::store::StoreError;
 use hitstream_actors::writer::postgres::{
-    ConnectError, PostgresSettings, connect, grants, has_tables,
+    ConnectError, PostgresSettings, connect, has_tables, missing_rights,
 };
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use crate::cli::CliError;
 use crate::config::Config;
+use crate::wiring;
 
 /// Longest wait of a command for PostgreSQL to answer.
 pub(crate) const LIMIT: Duration = Duration::from_secs(15);
@@ -96,20 +97,15 @@ pub(crate) fn failure(config: &Config, error: StoreError) -> CliError {
 
 /// What a failed query of hitstream's own tables means to a command.
 pub(crate) fn query_failure(config: &Config, error: &tokio_postgres::Error) -> CliError {
+    if let Some(lack) = missing_rights(error, &wiring::postgres(config)) {
+        return failure(config, lack);
+    }
     let place = format!("schema {} of {}", config.postgres.schema, config.postgres.target());
     match error.code() {
         Some(code) if [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_COLUMN].contains(code) => {
             CliError::Mismatch(format!(
                 "{place} has no tables of this version of hitstream that this role can see; `hitstream check` says more, \
                  `hitstream migrate` makes them"
-            ))
-        }
-        Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => {
-            let role = config.postgres.role();
-            CliError::Mismatch(format!(
-                "{place}: role {role}: {}. As the owner of its tables: {}",
-                describe(error),
-                grants(&config.postgres.schema, role)
             ))
         }
         _ => CliError::Unreachable(format!("{place}: {}", describe(error))),

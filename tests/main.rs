@@ -28,6 +28,7 @@ mod group;
 mod idle;
 mod import;
 mod instances;
+mod make;
 mod mistakes;
 mod outage;
 mod privacy;

@@ -113,6 +113,19 @@ pub struct GlobalArgs {
     pub print_config: bool,
 }
 
+impl GlobalArgs {
+    /// Names the flag, if any, that is about settings for real services.
+    pub(super) fn of_settings(&self) -> Option<&'static str> {
+        if self.config.is_some() {
+            Some("--config")
+        } else if self.env_file.is_some() {
+            Some("--env-file")
+        } else {
+            self.print_config.then_some("--print-config")
+        }
+    }
+}
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -123,8 +136,11 @@ pub enum Command {
 
 Kafka is an in-process mock; PostgreSQL is the system's own, from version 15 on, in a private folder and reached through a
 socket there (HITSTREAM_PG_BIN may name the folder of its programs, TMPDIR where that folder goes). Windows are of 10 s and
-wait 2 s for stragglers, partitions are idle after 5 s, so that the first windows are final within half a minute. Settings
-of yours, in files or the environment, are not heeded. At the end it shows what `hitstream audit` says of it.")]
+wait 2 s for stragglers, partitions are idle after 5 s, so that the first windows are final within half a minute. KAFKA_URL,
+POSTGRES_URL and all other settings in the environment are not heeded; --config, --env-file and --print-config are refused.
+lag: records in Kafka that are not in the tables yet, and how long the oldest of them has waited. watermarks: how far ahead
+of the frontier the partitions are, and which of them holds it. set aside: hits that came late, and records that are none.
+At the end it shows what `hitstream audit` says of it.")]
     Demo(DemoArgs),
     /// Run the pipeline
     #[command(after_help = "Examples:

@@ -78,6 +78,12 @@ fn execute(cli: Cli) -> Result<Outcome, CliError> {
         let reason = "--print-config prints TOML, which --json does not change; leave one out";
         return Err(CliError::Usage(reason.into()));
     }
+    if let (Some(Command::Demo(_)), Some(flag)) = (&cli.command, cli.global.of_settings()) {
+        return Err(CliError::Usage(format!(
+            "{flag} does not go with demo, which has services and settings of its own; leave it out, or give it to \
+             `hitstream run`, which uses yours"
+        )));
+    }
     match answered(cli) {
         // Whoever reads JSON reads there, too, why there is no answer.
         Err(error) if is_json => output::failed(error),
@@ -131,7 +137,7 @@ fn dispatch(loaded: &Loaded, command: Command) -> Result<Outcome, CliError> {
 fn load(cli: &Cli) -> Result<Loaded, ConfigError> {
     let args = &cli.global;
     // A demo has settings of its own; those for real services may be as they like.
-    if matches!(cli.command, Some(Command::Demo(_))) && !args.print_config {
+    if matches!(cli.command, Some(Command::Demo(_))) {
         return Layers { flags: flags(args), ..Layers::default() }.load();
     }
     let layers = Layers {

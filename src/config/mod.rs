@@ -4,13 +4,18 @@
 mod env_file;
 mod error;
 mod kafka;
+mod keys;
+mod layer;
 mod layers;
 mod meant;
 mod postgres;
+mod read;
 mod secret;
 mod sections;
+mod tree;
 mod validate;
 mod values;
+mod variables;
 
 pub use error::{ConfigError, Problem};
 pub use kafka::{KafkaConfig, Properties, set_default};

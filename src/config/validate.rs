@@ -9,8 +9,8 @@ use tracing_subscriber::filter::LevelFilter;
 
 use super::error::Problem;
 use super::kafka::{KafkaConfig, NO_TLS, check_property};
-use super::layers::Tree;
 use super::sections::{Config, GeoProvider};
+use super::tree::Tree;
 use crate::cli::words::span;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -192,7 +192,9 @@ fn check_brokers(brokers: &str) -> Result<(), String> {
             return Err(format!("names no host; {SHAPE}"));
         }
         if port.is_some_and(|port| !port.parse::<u16>().is_ok_and(|port| port > 0)) {
-            return Err(format!("has no port number after the last colon; {SHAPE}"));
+            return Err(format!(
+                "has no port number from 1 to 65535 after the last colon; {SHAPE}"
+            ));
         }
     }
     Ok(())

@@ -44,7 +44,7 @@ pub use migrations::{MigrationReport, check_server, tables_version};
 pub use private::PrivateTable;
 pub use release::FrontierReport;
 pub use repair::WaitingEvents;
-pub use rights::{grants, has_tables};
+pub use rights::{grants, has_tables, missing_rights};
 pub use session::PostgresSettings;
 
 use self::days::KnownDays;
