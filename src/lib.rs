@@ -25,6 +25,7 @@ pub mod demo;
 pub mod frontier;
 pub mod generate;
 pub mod import;
+mod memory;
 pub mod migrate;
 pub mod produce;
 pub mod run;

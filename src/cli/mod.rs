@@ -30,6 +30,7 @@ use crate::config::{ConfigError, Layers, Loaded};
 
 /// Runs the program with this process's arguments and environment.
 pub fn main() -> ExitCode {
+    crate::memory::keep_flat();
     panic::install_hook();
     hitstream_actors::faults::arm();
     match std::panic::catch_unwind(|| answer(std::env::args_os())) {
