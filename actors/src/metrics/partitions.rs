@@ -12,6 +12,7 @@ use prometheus::{GaugeVec, IntGaugeVec, Opts};
 use super::kinds::Kind;
 use super::reference::Described;
 use crate::clock;
+use crate::stall::Standing;
 
 /// The partitions of this instance. All clones are one.
 #[derive(Clone, Debug)]
@@ -139,6 +140,16 @@ impl Partitions {
     /// How many are read.
     pub fn count(&self) -> usize {
         self.states().len()
+    }
+
+    /// How far each is committed, and what waits behind it.
+    pub fn standing(&self) -> Vec<Standing> {
+        let standing = |(partition, state): (&PartitionId, &State)| Standing {
+            partition: *partition,
+            next: state.next,
+            lag: state.end.map(|_| state.lag()),
+        };
+        self.states().iter().map(standing).collect()
     }
 
     /// Records of all partitions that are not committed yet.
