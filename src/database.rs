@@ -17,11 +17,12 @@ use crate::wiring;
 /// Longest wait of a command for PostgreSQL to answer.
 pub(crate) const LIMIT: Duration = Duration::from_secs(15);
 
-/// Connects, trying again for `limit`, or for ever without one, while nobody answers.
+/// Connects, trying again for `limit`, or for ever without one, while nobody answers; `hear` is told of each failure.
 pub(crate) async fn connected(
     config: &Config,
     settings: &PostgresSettings,
     limit: Option<Duration>,
+    hear: impl Fn(&ConnectError),
 ) -> Result<Client, CliError> {
     let begin = Instant::now();
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
@@ -34,6 +35,7 @@ pub(crate) async fn connected(
         if is_over || matches!(error, ConnectError::Denied(_)) {
             return Err(refusal(config, &error));
         }
+        hear(&error);
         let (server, wait) = (config.postgres.target(), backoff.next_wait());
         let what = match error {
             ConnectError::Busy { .. } => "PostgreSQL takes no connection",

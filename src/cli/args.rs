@@ -85,12 +85,19 @@ const CHECK_HELP: &str = "Examples:
   hitstream check
   hitstream --env-file stream.env check --json
   hitstream check --print-config
+  hitstream check --health
+  hitstream check --health --url http://127.0.0.1:8081
 
 It changes nothing and joins no group. Each check is ok, warn, fail or skipped, the last where another one has to be
 mended first. It gives up on a service after about 15 s.
 --json: {ok, checks: [{check, result, detail, advice}]}. advice: what to do, or null.
 Exit codes: 0 nothing fails; 64 something has to be changed: a setting, the topic, the tables, rights; 69 otherwise, where a
-service is out of reach or refuses.";
+service is out of reach or refuses.
+
+--health asks a running instance for /healthz and /readyz, with http.token where that is set, and gives up after 2 s.
+--health --json: {url, alive, ready, reasons, lag_records, last_commit_seconds}. reasons: each part that keeps it from its
+work (kafka, postgres, actors, commits), and why. Where nobody answers, error is all there is.
+Exit codes then: 0 it is ready; 1 it is not; 64 its token is another, or it is not known where it answers; 69 nobody answers.";
 
 /// What applies to every command: a line each, for every command's help repeats them.
 #[derive(Debug, Args)]
@@ -260,6 +267,9 @@ pub struct RunArgs {
     /// Print the summary as JSON
     #[arg(long, requires = "until_end")]
     pub json: bool,
+    /// Serve HTTP on any other port where that of http.listen is taken: what a demo wants
+    #[arg(long, hide = true)]
+    pub any_port: bool,
     /// The topic, where it is to be created.
     #[command(flatten)]
     pub topic: TopicArgs,
@@ -332,6 +342,12 @@ pub struct StatusArgs {
 /// Arguments of `check`.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
+    /// Ask a running instance whether it is well, and nobody else: for container health checks
+    #[arg(long)]
+    pub health: bool,
+    /// Where that instance answers [default: at http.listen]
+    #[arg(long, value_name = "URL", requires = "health")]
+    pub url: Option<String>,
     /// Print the answer as JSON
     #[arg(long)]
     pub json: bool,

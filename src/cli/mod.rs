@@ -94,7 +94,7 @@ fn execute(cli: Cli) -> Result<Outcome, CliError> {
 
 fn answered(cli: Cli) -> Result<Outcome, CliError> {
     let loaded = match (load(&cli), &cli.command) {
-        (Err(error), Some(Command::Check(args))) if !cli.global.print_config => {
+        (Err(error), Some(Command::Check(args))) if !args.health && !cli.global.print_config => {
             return crate::check::refused(&error, args);
         }
         (loaded, _) => loaded?,
@@ -121,7 +121,7 @@ fn dispatch(loaded: &Loaded, command: Command) -> Result<Outcome, CliError> {
     let config = &loaded.config;
     match command {
         Command::Demo(args) => crate::demo::demo(&args),
-        Command::Run(args) => crate::run::run(config, &args),
+        Command::Run(args) => crate::run::run(loaded, &args),
         Command::Import(args) => crate::import::import(config, &args),
         Command::Generate(args) => crate::generate::generate(config, &args),
         Command::Migrate(args) => crate::migrate::migrate(config, &args),

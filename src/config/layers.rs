@@ -34,6 +34,11 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// Whether somebody has set this key, if only to its default.
+    pub fn is_set(&self, key: &str) -> bool {
+        self.tree.is_set(key)
+    }
+
     /// Prints every setting as TOML, with its origin where that is not the default; secrets are masked.
     pub fn describe(&self) -> String {
         self.tree.describe()

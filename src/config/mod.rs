@@ -3,6 +3,7 @@
 
 mod env_file;
 mod error;
+mod http;
 mod kafka;
 mod keys;
 mod layer;
@@ -18,6 +19,7 @@ mod values;
 mod variables;
 
 pub use error::{ConfigError, Problem};
+pub use http::{HealthConfig, HttpConfig, Listen};
 pub use kafka::{KafkaConfig, Properties, set_default};
 pub use layers::{Layers, Loaded};
 pub use postgres::PostgresConfig;

@@ -31,6 +31,11 @@ impl Tree {
         Self(tree)
     }
 
+    /// Whether somebody has set this key, if only to its default.
+    pub(super) fn is_set(&self, key: &str) -> bool {
+        self.0.get(key).is_some_and(|leaf| leaf.origin != DEFAULT_ORIGIN)
+    }
+
     /// Shows what the URL names as what applies.
     pub(super) fn take_from_url(&mut self, overrides: Vec<(&'static str, String)>) {
         let url = self.0.get("postgres.url").map_or(DEFAULT_ORIGIN, |leaf| &leaf.origin);
@@ -141,7 +146,7 @@ fn shown_text(key: &str, text: &str) -> String {
         return kafka::shown(property, text);
     }
     match key {
-        "postgres.password" | "enrich.ip2location.key" => MASK.to_owned(),
+        "postgres.password" | "enrich.ip2location.key" | "http.token" => MASK.to_owned(),
         "postgres.url" => postgres::shown(text),
         "enrich.ip2location.base_url" | "kafka.brokers" => masked_url(text),
         _ if text.contains("://") => masked_url(text),

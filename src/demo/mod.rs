@@ -89,12 +89,13 @@ pub fn demo(args: &DemoArgs) -> Result<Outcome, CliError> {
         })
         .map_err(needs)
     };
-    let mut pipeline = hitstream("run", &["run"])?;
+    let mut pipeline = hitstream("run", &["run", "--any-port"])?;
     let rate = args.rate.to_string();
     let live = ["--late", "0.5%", "--malformed", "0.1%", "--disorder", "1500ms"];
     let mut traffic = hitstream("generate", &[&["generate", "--rate", &rate], &live[..]].concat())?;
 
-    output::err(&welcome(&postgres, &rate, begin.elapsed()));
+    let Some(address) = address(&mut pipeline, &stop)? else { return Ok(signal.outcome()) };
+    output::err(&welcome(&postgres, &address, &rate, begin.elapsed()));
     let mut reader = Reader::connect(&config).map_err(ended)?;
     let mut screen = Screen::new();
     let mut look = |postgres: &mut Postgres| -> Result<Option<Numbers>, CliError> {
@@ -147,7 +148,19 @@ pub fn demo(args: &DemoArgs) -> Result<Outcome, CliError> {
     Ok(outcome)
 }
 
-fn welcome(postgres: &Postgres, rate: &str, took: Duration) -> String {
+/// Where the pipeline serves HTTP, which it says before all else; `None` when told to stop.
+fn address(pipeline: &mut Process, stop: &AtomicBool) -> Result<Option<String>, CliError> {
+    while !stop.load(Ordering::Relaxed) {
+        if let Some(address) = pipeline.said("serving HTTP", "address") {
+            return Ok(Some(address));
+        }
+        pipeline.must_live().map_err(ended)?;
+        std::thread::sleep(LOOK);
+    }
+    Ok(None)
+}
+
+fn welcome(postgres: &Postgres, address: &str, rate: &str, took: Duration) -> String {
     format!(
         "hitstream {version}: {rate} hits a second through an embedded Kafka into an\n\
          embedded PostgreSQL, started in {took:.1} s; windows of 10 s wait 2 s for stragglers,\n\
@@ -157,6 +170,7 @@ fn welcome(postgres: &Postgres, rate: &str, took: Duration) -> String {
          \x20 {psql}\n\
          \x20 SELECT * FROM live_web_traffic ORDER BY window_end DESC, num_hits DESC LIMIT 9\n\
          \x20 SELECT country_code, sum(num_hits) FROM live_web_traffic_by_country GROUP BY 1\n\
+         metrics, health: http://{address}/\n\
          Ctrl-C ends it and removes all of it; after kill -9 the next demo does.\n",
         version = env!("CARGO_PKG_VERSION"),
         took = took.as_secs_f64(),

@@ -133,7 +133,9 @@ impl Bench {
             .env("KAFKA_TOPIC", &self.topic)
             .env("KAFKA_GROUP", &self.topic)
             .env("POSTGRES_URL", &self.database_url())
-            .env("HITSTREAM_ACTORS__THREADS", "2");
+            .env("HITSTREAM_ACTORS__THREADS", "2")
+            // Instances of many tests run at a time.
+            .env("HITSTREAM_HTTP__LISTEN", "127.0.0.1:0");
         if !self.settings.iter().any(|(name, _)| name.ends_with("PROPERTIES__GROUP_PROTOCOL")) {
             hitstream.env("HITSTREAM_KAFKA__PROPERTIES__SESSION_TIMEOUT_MS", "6000");
         }
