@@ -25,6 +25,7 @@ mod geo_database;
 mod geo_refused;
 mod geo_remote;
 mod group;
+mod http;
 mod idle;
 mod import;
 mod instances;
