@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use crate::support::http::get;
 use crate::support::process::{Hitstream, Running, wait_until};
 use crate::support::scratch::Folder;
 
@@ -63,6 +64,13 @@ fn under_way(mut demo: Running) -> Running {
     demo
 }
 
+/// Where a demo says that it serves HTTP.
+fn served_at(demo: &mut Running) -> String {
+    let said = demo.stderr();
+    let address = said.split("http://").nth(1).and_then(|rest| rest.split('/').next());
+    address.unwrap_or_else(|| panic!("{said}")).to_owned()
+}
+
 #[test]
 fn demo_ends_with_final_rows_and_a_clean_audit() {
     // Whatever a shell has set for real services is not heeded, be it right or wrong.
@@ -93,11 +101,17 @@ fn demo_ends_with_final_rows_and_a_clean_audit() {
 fn demo_that_is_killed_leaves_no_process_and_the_next_removes_its_folder_alone() {
     let scratch = Folder::new();
     let place = scratch.path("");
-    let demo = under_way(demo_in(&place, &[]).start());
+    let mut demo = under_way(demo_in(&place, &[]).start());
     let (killed, family) = (folders(&place), beneath(demo.id()));
     assert!(family.len() > 3, "PostgreSQL with its own, run and generate: {family:?}");
     // One that lives, and whose name says nothing of its process.
-    let other = under_way(demo_in(&place, &[]).start());
+    let mut other = under_way(demo_in(&place, &[]).start());
+    let [one, two] = [&mut demo, &mut other].map(served_at);
+    assert_ne!(one, two, "each has a port of its own");
+    for address in [one, two] {
+        let scraped = get(&address, "/metrics");
+        assert!(scraped.body.contains("hitstream_committed_records_total"), "{scraped:?}");
+    }
     demo.kill();
     wait_until("all of it is gone", PATIENCE, || !family.iter().any(|process| lives(*process)));
     assert!(killed.iter().all(|folder| folder.exists()));

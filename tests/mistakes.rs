@@ -139,6 +139,11 @@ const MISTAKES: &[Mistake] = &[
     typed("settings file for the demo", "demo --config {folder}/file", &["--config does not go with demo", "services and settings of its own", "leave it out", "`hitstream run`"]),
     typed("environment file for the demo", "demo --env-file {folder}/absent --duration 1s", &["--env-file does not go with demo", "leave it out"]),
     typed("settings of the demo", "--print-config demo", &["--print-config does not go with demo", "leave it out"]),
+    typed("place without health", "check --url http://127.0.0.1:8080", &["--health is missing", "`hitstream check --help`"]),
+    typed("place that is no URL", "check --health --url 127.0.0.1:8080", &["--url \"127.0.0.1:8080\"", "write http://host:port"]),
+    typed("health over TLS", "check --health --url https://u:s3cr3t-canary@127.0.0.1", &["--url \"https://***@127.0.0.1\"", "TLS", "write http://host:port"]),
+    Mistake { arguments: "check --health", ..in_env("health of an instance that serves nothing", &[("HITSTREAM_HTTP__LISTEN", "off")], &["http.listen = \"off\"", "--url http://127.0.0.1:PORT"]) },
+    Mistake { code: 69, ..typed("health of nobody", "check --health --url http://{nobody}", &["no instance answers at http://{nobody}", "Does one run", "http.listen"]) },
     typed("settings as JSON", "check --print-config --json", &["--print-config prints TOML", "leave one out"]),
     // Files that are named.
     typed("settings file that is not there", "--config {folder}/absent run", &["{folder}/absent (--config)", "No such file", "name another with --config"]),
@@ -175,6 +180,10 @@ const MISTAKES: &[Mistake] = &[
     in_file("property out of range", "[kafka.properties]\n'session.timeout.ms' = 0", &["kafka.properties.session.timeout.ms = 0", "1..3600000"]),
     in_file("heartbeat after the session", "[kafka.properties]\n'heartbeat.interval.ms' = 9000", &["heartbeat.interval.ms = 9000", "session (7000 ms)", "a third of session.timeout.ms"]),
     in_file("TLS for Kafka", "[kafka.properties]\n'security.protocol' = 'SASL_SSL'\n'sasl.password' = 's3cr3t-canary'", &["security.protocol = \"SASL_SSL\"", "TLS", "sasl_plaintext"]),
+    in_file("HTTP for everybody", "[http]\nlisten = '0.0.0.0:8080'", &["http.listen = \"0.0.0.0:8080\" (file {folder}/file)", "set http.token", "http.allow_remote = true", "127.0.0.1"]),
+    in_file("port without an address", "[http]\nlisten = 8080", &["http.listen = 8080", "127.0.0.1:8080"]),
+    in_file("host in place of an address", "[http]\nlisten = 'web-1:8080'", &["http.listen = \"web-1:8080\"", "an address of this machine and a port", "or off"]),
+    in_file("stall of no time", "[health]\nstall = '0s'", &["health.stall = \"0s\" (file {folder}/file)", "between 1s and 1h"]),
     // The environment.
     in_env("misspelt variable", &[("HITSTREAM_WINDOW__SIZZE", "5m")], &["variable HITSTREAM_WINDOW__SIZZE", "did you mean HITSTREAM_WINDOW__SIZE?"]),
     in_env("variable with one underscore", &[("HITSTREAM_WINDOW_SIZE", "5m")], &["variable HITSTREAM_WINDOW_SIZE", "write HITSTREAM_WINDOW__SIZE"]),
@@ -198,6 +207,9 @@ const MISTAKES: &[Mistake] = &[
     in_env("comma too many between providers", &[("HITSTREAM_ENRICH__PROVIDERS", "database,,ip2location")], &["enrich.providers = \"database,,ip2location\"", "or none"]),
     // As everywhere, an empty variable is none at all.
     Mistake { arguments: "--print-config", code: 0, ..in_env("providers of an empty variable", &[("HITSTREAM_ENRICH__PROVIDERS", "")], &["providers = [\"database\"]"]) },
+    in_env("token that is too short", &[("HITSTREAM_HTTP__TOKEN", "s3cr3t-canary")], &["http.token = \"***\" (variable HITSTREAM_HTTP__TOKEN)", "16 or more", "`openssl rand -hex 32`"]),
+    in_env("token with a blank", &[("HITSTREAM_HTTP__TOKEN", "{secret} {secret}")], &["http.token = \"***\" (variable HITSTREAM_HTTP__TOKEN)", "without blanks"]),
+    in_env("address that this machine has not", &[("HITSTREAM_HTTP__LISTEN", "192.0.2.1:8080"), ("HITSTREAM_HTTP__ALLOW_REMOTE", "true")], &["http.listen = \"192.0.2.1:8080\"", "no such address", "0.0.0.0"]),
     // Secrets where nothing expects them.
     in_env("pairs for PostgreSQL in place of a URL", &[("POSTGRES_URL", "host=h password={secret} user=u")], &["postgres.url (variable POSTGRES_URL)", "write postgres://"]),
     in_env("JDBC options after an &", &[("POSTGRES_URL", "jdbc:postgresql://h/x&password={secret}")], &["postgres.url (variable POSTGRES_URL)", "write options after a ?"]),
