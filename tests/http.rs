@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::support::Bench;
 use crate::support::hit::Hit;
-use crate::support::http::{Answer, address, get, request};
+use crate::support::http::{Answer, address, get, request, samples};
 use crate::support::process::{Hitstream, Running, wait_until};
 use crate::support::proxy::{Fate, Proxy};
 use crate::support::server::Server;
@@ -50,47 +50,6 @@ fn health(at: &str, env: &[(&str, &str)]) -> (Option<i32>, Value) {
     let finished = check.finish();
     assert!(!finished.to_string().contains(TOKEN), "{finished}");
     (finished.code, finished.json())
-}
-
-/// The samples of a scrape, by series; fails at any line that is none, and at any series without type and help.
-fn samples(text: &str) -> Vec<(String, f64)> {
-    let is_name = |name: &str| {
-        let legal = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
-        !name.is_empty()
-            && name.chars().all(legal)
-            && !name.starts_with(|c: char| c.is_ascii_digit())
-    };
-    let (mut samples, mut typed, mut helped) = (Vec::new(), Vec::new(), Vec::new());
-    for line in text.lines() {
-        let words: Vec<&str> = line.splitn(4, ' ').collect();
-        match words[..] {
-            ["#", "HELP", name, help] if is_name(name) && !help.is_empty() => helped.push(name),
-            ["#", "TYPE", name, "counter" | "gauge" | "histogram"] if is_name(name) => {
-                typed.push(name);
-            }
-            _ => {
-                let (series, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("{line}"));
-                let value =
-                    value.replace("+Inf", "inf").parse().unwrap_or_else(|_| panic!("{line}"));
-                let (name, labels) = match series.split_once('{') {
-                    Some((name, labels)) => (name, labels.strip_suffix('}').unwrap()),
-                    None => (series, ""),
-                };
-                let kind = ["_bucket", "_sum", "_count"].iter().find_map(|s| name.strip_suffix(s));
-                let family = kind.filter(|name| typed.contains(name)).unwrap_or(name);
-                assert!(
-                    is_name(name) && typed.contains(&family) && helped.contains(&family),
-                    "{line}"
-                );
-                for label in labels.split("\",").filter(|label| !label.is_empty()) {
-                    let (name, value) = label.split_once("=\"").unwrap_or_else(|| panic!("{line}"));
-                    assert!(is_name(name) && !value.contains('\n'), "{line}");
-                }
-                samples.push((series.to_owned(), value));
-            }
-        }
-    }
-    samples
 }
 
 #[test]

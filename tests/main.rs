@@ -30,6 +30,7 @@ mod idle;
 mod import;
 mod instances;
 mod make;
+mod metrics;
 mod mistakes;
 mod outage;
 mod privacy;

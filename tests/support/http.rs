@@ -58,3 +58,44 @@ pub(crate) fn request(address: &str, line: &str, headers: &[&str]) -> Answer {
 pub(crate) fn get(address: &str, path: &str) -> Answer {
     request(address, &format!("GET {path}"), &[])
 }
+
+/// The samples of a scrape, by series; fails at any line that is none, and at any series without type and help.
+pub(crate) fn samples(text: &str) -> Vec<(String, f64)> {
+    let is_name = |name: &str| {
+        let legal = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+        !name.is_empty()
+            && name.chars().all(legal)
+            && !name.starts_with(|c: char| c.is_ascii_digit())
+    };
+    let (mut samples, mut typed, mut helped) = (Vec::new(), Vec::new(), Vec::new());
+    for line in text.lines() {
+        let words: Vec<&str> = line.splitn(4, ' ').collect();
+        match words[..] {
+            ["#", "HELP", name, help] if is_name(name) && !help.is_empty() => helped.push(name),
+            ["#", "TYPE", name, "counter" | "gauge" | "histogram"] if is_name(name) => {
+                typed.push(name);
+            }
+            _ => {
+                let (series, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("{line}"));
+                let value =
+                    value.replace("+Inf", "inf").parse().unwrap_or_else(|_| panic!("{line}"));
+                let (name, labels) = match series.split_once('{') {
+                    Some((name, labels)) => (name, labels.strip_suffix('}').unwrap()),
+                    None => (series, ""),
+                };
+                let kind = ["_bucket", "_sum", "_count"].iter().find_map(|s| name.strip_suffix(s));
+                let family = kind.filter(|name| typed.contains(name)).unwrap_or(name);
+                assert!(
+                    is_name(name) && typed.contains(&family) && helped.contains(&family),
+                    "{line}"
+                );
+                for label in labels.split("\",").filter(|label| !label.is_empty()) {
+                    let (name, value) = label.split_once("=\"").unwrap_or_else(|| panic!("{line}"));
+                    assert!(is_name(name) && !value.contains('\n'), "{line}");
+                }
+                samples.push((series.to_owned(), value));
+            }
+        }
+    }
+    samples
+}

@@ -207,6 +207,17 @@ impl DatabaseLoad {
     }
 }
 
+/// All actors whose death ends a generation.
+const ACTORS: [&str; 7] = [
+    "GroupMember",
+    "KafkaPoller",
+    "PartitionConsumer",
+    "Enricher",
+    "WindowShard",
+    "Writer",
+    "Finalizer",
+];
+
 impl Metrics {
     /// All at zero, in a registry of their own.
     pub fn new() -> Self {
@@ -235,6 +246,11 @@ impl Metrics {
         }
         for class in ["unavailable", "fenced", "refused", "mismatch"] {
             begin(&self.postgres_errors, &[class]);
+        }
+        for actor in ACTORS {
+            for cause in ["panic", "stopped", "stalled"] {
+                begin(&self.actor_deaths, &[actor, cause]);
+            }
         }
         for provider in ["cache", "database", "ip2location"] {
             begin(&self.geo_lookups, &[provider, "located"]);
