@@ -65,6 +65,21 @@ impl Process {
         Some(line.get(field)?.as_str()?.to_owned())
     }
 
+    /// What it said last that keeps it from its work, unless it has said since that it is ready.
+    pub(super) fn trouble(&self) -> Option<String> {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let mut last = None;
+        for line in log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+            let field = |name| line.get(name).and_then(Value::as_str).unwrap_or_default();
+            match field("message") {
+                "not ready" => last = Some(format!("{}: {}", field("part"), field("reason"))),
+                "ready" => last = None,
+                _ => {}
+            }
+        }
+        last
+    }
+
     /// Waits for its end, which must be a good one, and come before `stop` is raised.
     pub(super) fn finish(mut self, stop: &AtomicBool) -> Result<()> {
         while !stop.load(Ordering::Relaxed) {

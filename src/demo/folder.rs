@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 
 const PREFIX: &str = "hitstream-demo-";
+/// Says of a folder that a demo has made it, and that it may be removed with all that is in it.
+const MARK: &str = ".made-by-hitstream-demo";
 /// Longest path of a socket that the kernel takes: `sun_path` less the byte that ends it.
 const SOCKET_PATH_BYTES: usize = 107;
 /// What PostgreSQL calls its socket.
@@ -82,6 +84,13 @@ fn name() -> String {
 /// Makes a folder and takes its lock; `None` where another demo, which saw it without, has just removed it.
 fn make_locked(path: &Path) -> io::Result<Option<File>> {
     fs::DirBuilder::new().mode(0o700).create(path)?;
+    // The place may be shared: a mark that somebody else has put there is not followed.
+    let mark = File::options().write(true).create_new(true).open(path.join(MARK));
+    if let Err(error) = mark
+        && error.kind() != ErrorKind::NotFound
+    {
+        return Err(error);
+    }
     let folder = match File::open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         opened => opened?,
@@ -135,15 +144,21 @@ fn check_sockets(parent: &Path, sockets: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Removes the folders that nobody has a lock on.
+/// Removes the folders of demos that live no more: they carry a demo's mark and are this user's, and nobody has a lock on
+/// them. What else has such a name stays.
 fn remove_orphans(parent: &Path) {
+    let user = fs::metadata("/proc/self").map(|me| me.uid()).ok();
     let entries = fs::read_dir(parent).into_iter().flatten().flatten();
     for entry in entries {
         let is_ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX));
         if !is_ours || !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             continue;
         }
-        // Another user's cannot be opened or removed, and stays.
+        let is_ours =
+            |path: &Path| fs::symlink_metadata(path).is_ok_and(|found| Some(found.uid()) == user);
+        if !is_ours(&entry.path()) || !is_ours(&entry.path().join(MARK)) {
+            continue;
+        }
         let Ok(folder) = File::open(entry.path()) else { continue };
         if folder.try_lock().is_ok() {
             drop(fs::remove_dir_all(entry.path()));
@@ -180,7 +195,9 @@ mod tests {
         let parent = place("lock");
         // Of a process that is not to be seen from here, and of one that has our number.
         for process in [u32::MAX, std::process::id()] {
-            fs::create_dir(parent.join(format!("{PREFIX}{process}"))).unwrap();
+            let orphan = parent.join(format!("{PREFIX}{process}"));
+            fs::create_dir(&orphan).unwrap();
+            fs::write(orphan.join(MARK), "").unwrap();
         }
         let first = Folder::make_in(&parent).unwrap();
         fs::write(first.path().join("file"), "").unwrap();
@@ -196,8 +213,12 @@ mod tests {
         let parent = place("other");
         fs::write(parent.join(format!("{PREFIX}file")), "").unwrap();
         std::os::unix::fs::symlink("/", parent.join(format!("{PREFIX}link"))).unwrap();
+        let foreign = parent.join(format!("{PREFIX}01234567"));
+        fs::create_dir(&foreign).unwrap();
+        fs::write(foreign.join("kept"), "mine").unwrap();
         drop(Folder::make_in(&parent).unwrap());
-        assert_eq!(fs::read_dir(&parent).unwrap().count(), 2);
+        assert_eq!(fs::read_dir(&parent).unwrap().count(), 3);
+        assert!(foreign.join("kept").exists());
         fs::remove_dir_all(&parent).unwrap();
     }
 

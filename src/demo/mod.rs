@@ -46,6 +46,8 @@ const SHOW_EVERY: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(50);
 /// How long what is still in Kafka may take at the end.
 const CATCH_UP: Duration = Duration::from_secs(20);
+/// The same, where the pipeline says that it cannot go on.
+const IN_TROUBLE: Duration = Duration::from_secs(5);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
 /// Arguments of `demo`.
@@ -98,14 +100,16 @@ pub fn demo(args: &DemoArgs) -> Result<Outcome, CliError> {
     output::err(&welcome(&postgres, &address, &rate, begin.elapsed()));
     let mut reader = Reader::connect(&config).map_err(ended)?;
     let mut screen = Screen::new();
-    let mut look = |postgres: &mut Postgres| -> Result<Option<Numbers>, CliError> {
-        pipeline.must_live().and_then(|()| postgres.must_live()).map_err(ended)?;
-        let numbers = reader.read().map_err(ended)?;
-        if let Some(numbers) = &numbers {
-            screen.show(numbers);
-        }
-        Ok(numbers)
-    };
+    let mut look =
+        |postgres: &mut Postgres| -> Result<(Option<Numbers>, Option<String>), CliError> {
+            pipeline.must_live().and_then(|()| postgres.must_live()).map_err(ended)?;
+            let numbers = reader.read().map_err(ended)?;
+            let trouble = pipeline.trouble();
+            if let Some(numbers) = &numbers {
+                screen.show(numbers, trouble.as_deref());
+            }
+            Ok((numbers, trouble))
+        };
     // Ctrl-C counts at once, the time from the first commit.
     let mut first = None;
     let is_over = |first: Option<Instant>| {
@@ -115,7 +119,7 @@ pub fn demo(args: &DemoArgs) -> Result<Outcome, CliError> {
     };
     while !is_over(first) {
         traffic.must_live().map_err(ended)?;
-        if look(&mut postgres)?.is_some_and(|numbers| numbers.records > 0) {
+        if look(&mut postgres)?.0.is_some_and(|numbers| numbers.records > 0) {
             first.get_or_insert_with(Instant::now);
         }
         let shown = Instant::now();
@@ -132,12 +136,18 @@ pub fn demo(args: &DemoArgs) -> Result<Outcome, CliError> {
 
     traffic.stop("TERM", STOP_LIMIT).map_err(CliError::Bug)?;
     let stopped = Instant::now();
-    let mut last = look(&mut postgres)?;
-    while last.as_ref().is_none_or(|numbers| numbers.lag > 0) && stopped.elapsed() < CATCH_UP {
+    let (mut last, mut trouble) = look(&mut postgres)?;
+    while last.as_ref().is_none_or(|numbers| numbers.lag > 0)
+        && stopped.elapsed() < if trouble.is_some() { IN_TROUBLE } else { CATCH_UP }
+    {
         std::thread::sleep(LOOK);
-        last = look(&mut postgres)?;
+        (last, trouble) = look(&mut postgres)?;
     }
     screen.finish();
+    if let (Some(reason), Some(left)) = (&trouble, last.as_ref().filter(|last| last.lag > 0)) {
+        let what = format!("{} records are still in Kafka, because of {reason}", left.lag);
+        return Err(ended(anyhow::anyhow!(pipeline.told(&what))));
+    }
     pipeline.stop("TERM", STOP_LIMIT).map_err(CliError::Bug)?;
     let outcome = crate::audit::audit(&config, &AuditArgs { json: args.json })?;
     if last.is_none_or(|numbers| numbers.final_rows == 0) {
@@ -168,8 +178,8 @@ fn welcome(postgres: &Postgres, address: &str, rate: &str, took: Duration) -> St
          rows come after some 15 s\n\
          {not_heeded}look inside:\n\
          \x20 {psql}\n\
-         \x20 SELECT * FROM live_web_traffic ORDER BY window_end DESC, num_hits DESC LIMIT 9\n\
-         \x20 SELECT country_code, sum(num_hits) FROM live_web_traffic_by_country GROUP BY 1\n\
+         \x20 SELECT * FROM live_web_traffic ORDER BY window_end DESC, num_hits DESC LIMIT 5;\n\
+         \x20 SELECT country_code, sum(num_hits) FROM live_web_traffic_by_country GROUP BY 1;\n\
          metrics, health: http://{address}/\n\
          Ctrl-C ends it and removes all of it; after kill -9 the next demo does.\n",
         version = env!("CARGO_PKG_VERSION"),

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+
 use super::numbers::Numbers;
 use super::words;
 use crate::cli::output;
@@ -22,6 +24,7 @@ const RATE_AFTER: Duration = Duration::from_millis(900);
 pub(super) struct Screen {
     /// One bar of several lines: what belongs together changes at once.
     lines: Option<ProgressBar>,
+    _quiet: QuietKeys,
     /// When how many records were counted, for the last few seconds.
     seen: VecDeque<(Instant, i64)>,
     last_line: Instant,
@@ -34,16 +37,23 @@ impl Screen {
                 .unwrap_or_else(|_| ProgressStyle::default_spinner());
             ProgressBar::new_spinner().with_style(style)
         });
-        Self { lines, seen: VecDeque::new(), last_line: Instant::now() }
+        Self { lines, _quiet: QuietKeys::new(), seen: VecDeque::new(), last_line: Instant::now() }
     }
 
     /// Shows how far it is.
-    pub(super) fn show(&mut self, numbers: &Numbers) {
+    pub(super) fn show(&mut self, numbers: &Numbers, trouble: Option<&str>) {
         let rate = self.rate(numbers.records);
+        let trouble = trouble.map(words::trouble);
         match &self.lines {
-            Some(lines) => lines.set_message(words::lines(numbers, rate).join("\n")),
+            Some(lines) => {
+                let told = words::lines(numbers, rate).into_iter().chain(trouble);
+                lines.set_message(told.collect::<Vec<_>>().join("\n"));
+            }
             None if self.last_line.elapsed() < LINE_EVERY => return,
-            None => output::err(&words::line(numbers, rate)),
+            None => {
+                let told = [Some(words::line(numbers, rate)), trouble];
+                output::err(&told.into_iter().flatten().collect::<Vec<_>>().join(";"));
+            }
         }
         self.last_line = Instant::now();
     }
@@ -68,6 +78,31 @@ impl Screen {
     pub(super) fn finish(&self) {
         if let Some(lines) = &self.lines {
             lines.abandon();
+            output::err("");
+        }
+    }
+}
+
+/// Keeps a terminal from showing Ctrl-C as `^C`, which would move the lines that are redrawn.
+struct QuietKeys(Option<Termios>);
+
+impl QuietKeys {
+    fn new() -> Self {
+        let before = tcgetattr(std::io::stderr()).ok();
+        if let Some(mut quiet) = before.clone() {
+            quiet.local_modes.remove(LocalModes::ECHOCTL);
+            // Where it is refused the screen is a line off at the end.
+            let _ = tcsetattr(std::io::stderr(), OptionalActions::Now, &quiet);
+        }
+        Self(before)
+    }
+}
+
+impl Drop for QuietKeys {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            // A terminal that is gone has nothing to restore.
+            let _ = tcsetattr(std::io::stderr(), OptionalActions::Now, before);
         }
     }
 }

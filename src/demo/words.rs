@@ -43,6 +43,15 @@ pub(super) fn line(numbers: &Numbers, rate: Option<f64>) -> String {
     )
 }
 
+/// What keeps the pipeline from its work.
+pub(super) fn trouble(reason: &str) -> String {
+    let line = format!("  not ready   {reason}");
+    match line.char_indices().nth(COLUMNS) {
+        Some((at, _)) => format!("{}…", line.get(..at - 1).unwrap_or(&line)),
+        None => line,
+    }
+}
+
 fn counted(numbers: &Numbers) -> String {
     format!("{} counted", grouped(numbers.records))
 }
@@ -157,6 +166,12 @@ mod tests {
                 .map(|host| (host.to_owned(), 11_176))
                 .to_vec(),
         }
+    }
+
+    #[test]
+    fn trouble_is_cut_to_the_line() {
+        assert_eq!(trouble("postgres: away"), "  not ready   postgres: away");
+        assert_eq!(trouble(&"ä".repeat(90)).chars().count(), COLUMNS);
     }
 
     #[test]
