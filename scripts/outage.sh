@@ -52,7 +52,7 @@ if [[ $away == postgres ]]; then
 else
   send --count $((total / 2))
 fi
-"$hitstream" run 2>"$work/run.log" &
+HITSTREAM_HTTP__LISTEN=127.0.0.1:0 "$hitstream" run 2>"$work/run.log" &
 pipeline=$!
 pids+=("$pipeline")
 until [[ $(committed) =~ ^[1-9] ]]; do sleep 0.5; done

@@ -247,3 +247,16 @@ fn run_waits_for_a_topic_that_is_created_later() {
     running.signal("TERM");
     assert_eq!(running.finish().code, Some(0));
 }
+
+#[test]
+fn log_lines_tell_actor_and_epoch_and_levels_go_by_module() {
+    let Some(bench) = Bench::new("log_spans") else { return };
+    bench.create_topic(1);
+    bench.send(0, &[Hit::at(0).host("h").record()]);
+    let bench = bench.with("HITSTREAM_LOG__LEVEL", "warn,hitstream_actors::writer=debug");
+    let ended = bench.done(&["run", "--until-end"]);
+    let span = ended.logged("epoch committed", "span");
+    assert_eq!(span["name"], "Writer", "{ended}");
+    assert!(span["epoch"].is_u64(), "{ended}");
+    assert!(!ended.stderr.contains("pipeline started"), "that is said at info: {ended}");
+}

@@ -105,7 +105,10 @@ fn instance_is_not_ready_while_postgresql_is_away_and_says_why() {
         reason(&get(&at, "/readyz"), "postgres").contains("refused")
     });
     assert_eq!(get(&at, "/healthz").status, 200);
-    assert!(samples(&get(&at, "/metrics").body).contains(&("hitstream_ready".to_owned(), 0.0)));
+    let scraped = samples(&get(&at, "/metrics").body);
+    assert!(scraped.contains(&("hitstream_ready".to_owned(), 0.0)), "{scraped:?}");
+    let waits = "hitstream_not_ready{part=\"postgres\"}".to_owned();
+    assert!(scraped.contains(&(waits, 1.0)), "{scraped:?}");
     let (code, json) = health(&at, &[]);
     assert_eq!((code, &json["ready"]), (Some(1), &false.into()));
     assert!(json["reasons"]["postgres"].as_str().unwrap().contains("refused"), "{json}");

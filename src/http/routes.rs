@@ -103,6 +103,7 @@ pub fn router(vitals: Vitals, token: Token) -> Router {
 }
 
 async fn metrics(State(vitals): State<Vitals>) -> Response {
+    vitals.metrics.tell(&vitals.readiness);
     match TextEncoder::new().encode_to_string(&vitals.metrics.gather()) {
         Ok(text) => answer::body(TEXT_FORMAT, text),
         Err(error) => {

@@ -9,7 +9,7 @@ use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, Wr
 use hitstream_domain::idle::IdleWatch;
 use hitstream_domain::rollup::Pairs;
 use prometheus::IntCounter;
-use tracing::debug;
+use tracing::{debug, error_span};
 
 pub use fold::{FoldSettings, PartitionFold};
 
@@ -81,7 +81,10 @@ impl PartitionConsumer {
                 (Ok(end), Some(idle)) => {
                     consumer.fold.claim(idle.prove(asked_at, end, consumer.fold.next_offset()));
                 }
-                (Err(error), _) => debug!(%error, "the partition's end is not known"),
+                (Err(error), _) => {
+                    let partition = consumer.fold.partition();
+                    debug!(%partition, %error, "the partition's end is not known");
+                }
                 (Ok(_), None) => {}
             }
             ctx.run_later(LOOK_AT_QUIET, Self::look_at_quiet);
@@ -114,6 +117,9 @@ impl Handler<RecordBatch> for PartitionConsumer {
         if self.has_ended {
             return;
         }
+        // Also a decoder that panics tells where.
+        let partition = self.fold.partition();
+        let _span = error_span!("PartitionConsumer", %partition, epoch = self.epoch).entered();
         if let Some(range) = batch.records.range() {
             self.watch.working_on(range);
         }

@@ -10,7 +10,7 @@ use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, Wr
 use hitstream_domain::progress::{Offset, PartitionId};
 use hitstream_domain::time::EventTime;
 use hitstream_domain::watermark::TimeRules;
-use tracing::{debug, info, warn};
+use tracing::{Instrument, debug, error_span, info, warn};
 
 use crate::backoff::Backoff;
 use crate::clock;
@@ -131,6 +131,7 @@ impl Finalizer {
         let until = self.until.clone();
         let store = Arc::clone(&self.store);
         let work = round(store, self.metrics.clone(), self.rules, self.claims, until);
+        let work = work.instrument(error_span!("Finalizer"));
         ctx.spawn(
             work.into_actor(self).map(|outcome, finalizer, ctx| finalizer.done(outcome, ctx)),
         );

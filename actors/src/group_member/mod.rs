@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, WrapFuture};
 use hitstream_domain::progress::PartitionId;
-use tracing::{info, warn};
+use tracing::{Instrument, error_span, info, warn};
 
 pub use cutter::Cutter;
 pub use parts::{EndOffsets, MemberParts};
@@ -152,6 +152,7 @@ impl GroupMember {
             parts.readiness.clone(),
             parts.settings.patience,
         );
+        let opening = opening.instrument(error_span!("GroupMember"));
         let handle = ctx.spawn(opening.into_actor(self).map(move |opened, member, ctx| {
             member.opening = None;
             fault_point!("member::opened");

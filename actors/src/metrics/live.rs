@@ -68,11 +68,18 @@ impl Live {
         for (actor, count) in ACTORS.iter().zip(&*mailboxes.0) {
             metrics.mailbox_messages.with_label_values(&[actor]).set(count.load(Relaxed));
         }
+        metrics.tell(&readiness);
+    }
+}
+
+impl Metrics {
+    /// Tells of readiness; before the first generation nobody else does.
+    pub fn tell(&self, readiness: &Readiness) {
         let reasons = readiness.reasons();
-        metrics.ready.set(reasons.is_empty().into());
+        self.ready.set(reasons.is_empty().into());
         for part in Part::ALL {
             let label = part.to_string();
-            metrics.not_ready.with_label_values(&[&label]).set(reasons.contains_key(&part).into());
+            self.not_ready.with_label_values(&[&label]).set(reasons.contains_key(&part).into());
         }
     }
 }

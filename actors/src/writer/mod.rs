@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, WrapFuture};
-use tracing::{debug, info, warn};
+use tracing::{Instrument, debug, error_span, info, warn};
 
 pub use epoch::{Epoch, EpochAssembly, PartsExpected};
 
@@ -113,6 +113,7 @@ impl Handler<EpochPart> for Writer {
         let (store, source) = (Arc::clone(&self.store), Arc::clone(&self.source));
         let (topic_id, patience) = (self.topic_id.clone(), self.patience);
         let (readiness, metrics) = (self.readiness.clone(), self.metrics.clone());
+        let span = error_span!("Writer", epoch = epoch.number);
         // Epoch n+1 is cut only after n is known to be committed, so commits never overlap.
         let committing = async move {
             if !epoch.is_empty() && is_of_another_topic(&*source, topic_id).await {
@@ -121,6 +122,7 @@ impl Handler<EpochPart> for Writer {
             commit(store, epoch, patience, readiness, metrics).await
         };
         self.committing_since = Some(clock::monotonic());
+        let committing = committing.instrument(span);
         ctx.spawn(committing.into_actor(self).map(move |outcome, writer, _| match outcome {
             Ok(committed) => {
                 fault_point!("writer::committed");

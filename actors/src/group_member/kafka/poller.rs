@@ -10,7 +10,7 @@ use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka_sys::RDKafkaErrorCode;
-use tracing::{debug, info, warn};
+use tracing::{debug, error_span, info, warn};
 
 use super::Life;
 use super::membership::{Consumer, Note, assign, close, unassign};
@@ -116,6 +116,7 @@ impl Poller {
 
     /// Serves until told to leave, until the client is broken, or until nobody can tell it anything any more.
     pub(super) fn run(mut self) {
+        let _span = error_span!("KafkaPoller").entered();
         while !self.life.has_ended() {
             self.beat();
             match self.orders.try_recv() {
