@@ -10,7 +10,7 @@ ARGS ?=
 # The run that compares the decoder with what Spark made of the same values.
 GOLDEN := cargo run -q --example golden -p hitstream-domain
 
-.PHONY: help services services-stop services-status demo build test golden bench bench-domain lint doc deny monitoring ci clean
+.PHONY: help services services-stop services-status demo build test golden bench bench-spark bench-domain lint doc deny monitoring ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ golden: ## compare the decoder with Spark, value by value
 
 bench: ## measure it end to end beside bare Kafka and PostgreSQL: make bench ARGS="--quick --json"
 	@scripts/bench.sh $(ARGS)
+
+bench-spark: ## measure it beside the Spark job, and compare the rows: make bench-spark ARGS="--quick --json"
+	@scripts/bench-spark.sh $(ARGS)
 
 bench-domain: ## measure the domain's hot path on one core
 	cargo bench -p hitstream-domain $(ARGS)

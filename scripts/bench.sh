@@ -2,10 +2,17 @@
 # Measures hitstream end to end on a Kafka and a PostgreSQL of its own, and ends them.
 #
 #   scripts/bench.sh [--quick] [--json] [--records N] [--rounds N]     see docs/BENCHMARKS.md
+#
+# scripts/bench-spark.sh goes on here, with --spark.
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$ROOT"
+case ${1:-} in -h | --help)
+  sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p;}' "${BASH_SOURCE[0]}"
+  exit 0
+  ;;
+esac
 scripts/setup.sh rust compiler make pkg-config perl java maven postgresql
 built=$(scripts/built.sh -p hitstream -p hitstream-bench)
 

@@ -2,6 +2,11 @@
 # Proves that the crate hitstream-domain stands on nothing that runs, connects or reads a clock: its results have to be
 # a function of its input alone. Prints the offending crates and who brings them, and exits 1.
 set -euo pipefail
+case ${1:-} in -h | --help)
+  sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p;}' "${BASH_SOURCE[0]}"
+  exit 0
+  ;;
+esac
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 crate=hitstream-domain

@@ -4,6 +4,11 @@
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$ROOT"
+case ${1:-} in -h | --help)
+  sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p;}' "${BASH_SOURCE[0]}"
+  exit 0
+  ;;
+esac
 
 VERSION=0.20.2
 HOME=${HOME:-~}

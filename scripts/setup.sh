@@ -3,7 +3,7 @@
 # on Debian or Ubuntu), otherwise says what is missing and how to get it, and exits 1.
 #
 #   scripts/setup.sh           everything that 'make test' needs
-#   scripts/setup.sh NEED…     only these: rust compiler make pkg-config perl java maven postgresql shellcheck pip
+#   scripts/setup.sh NEED…     only these: rust compiler make pkg-config perl java maven postgresql shellcheck pip venv
 #
 # It changes nothing that is there already, and starts nothing.
 set -euo pipefail
@@ -29,6 +29,7 @@ has() {
   maven) command -v mvn >/dev/null ;;
   postgresql) has_postgresql ;;
   pip) python3 -m pip --version >/dev/null 2>&1 ;;
+  venv) python3 -c 'import ensurepip, venv' >/dev/null 2>&1 ;;
   make | pkg-config | perl | shellcheck) command -v "$1" >/dev/null ;;
   *)
     complain "'$1' is nothing this script knows"
@@ -83,6 +84,7 @@ packages() {
     echo default-jre-headless
     ;;
   pip) echo python3-pip ;;
+  venv) echo python3-venv ;;
   *) echo "$1" ;;
   esac
 }

@@ -5,22 +5,24 @@ use std::time::{Duration, Instant};
 use hitstream_actors::backoff::Backoff;
 use hitstream_actors::store::StoreError;
 use hitstream_actors::writer::postgres::{
-    ConnectError, PostgresSettings, connect, grants, has_tables,
+    ConnectError, PostgresSettings, connect, has_tables, missing_rights,
 };
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use crate::cli::CliError;
 use crate::config::Config;
+use crate::wiring;
 
 /// Longest wait of a command for PostgreSQL to answer.
 pub(crate) const LIMIT: Duration = Duration::from_secs(15);
 
-/// Connects, trying again for `limit`, or for ever without one, while nobody answers.
+/// Connects, trying again for `limit`, or for ever without one, while nobody answers; `hear` is told of each failure.
 pub(crate) async fn connected(
     config: &Config,
     settings: &PostgresSettings,
     limit: Option<Duration>,
+    hear: impl Fn(&ConnectError),
 ) -> Result<Client, CliError> {
     let begin = Instant::now();
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
@@ -33,6 +35,7 @@ pub(crate) async fn connected(
         if is_over || matches!(error, ConnectError::Denied(_)) {
             return Err(refusal(config, &error));
         }
+        hear(&error);
         let (server, wait) = (config.postgres.target(), backoff.next_wait());
         let what = match error {
             ConnectError::Busy { .. } => "PostgreSQL takes no connection",
@@ -96,20 +99,15 @@ pub(crate) fn failure(config: &Config, error: StoreError) -> CliError {
 
 /// What a failed query of hitstream's own tables means to a command.
 pub(crate) fn query_failure(config: &Config, error: &tokio_postgres::Error) -> CliError {
+    if let Some(lack) = missing_rights(error, &wiring::postgres(config)) {
+        return failure(config, lack);
+    }
     let place = format!("schema {} of {}", config.postgres.schema, config.postgres.target());
     match error.code() {
         Some(code) if [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_COLUMN].contains(code) => {
             CliError::Mismatch(format!(
                 "{place} has no tables of this version of hitstream that this role can see; `hitstream check` says more, \
                  `hitstream migrate` makes them"
-            ))
-        }
-        Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => {
-            let role = config.postgres.role();
-            CliError::Mismatch(format!(
-                "{place}: role {role}: {}. As the owner of its tables: {}",
-                describe(error),
-                grants(&config.postgres.schema, role)
             ))
         }
         _ => CliError::Unreachable(format!("{place}: {}", describe(error))),

@@ -12,6 +12,7 @@
 //! | [`migrate`], [`audit`] | the tables: bringing them up, proving them right against their ledger and Kafka |
 //! | [`status`], [`frontier`] | where the pipeline stands, what holds windows open |
 //! | [`check`] | settings, Kafka and PostgreSQL: whether a run would start |
+//! | [`http`] | what a running instance says of itself, and asking it |
 //! | [`produce`] | writing records to the topic; used by `import` and `generate` |
 //! | [`import`] | access logs and JSON lines into the topic |
 //! | [`generate`] | synthetic traffic into the topic, and what must come out of it |
@@ -24,7 +25,9 @@ mod database;
 pub mod demo;
 pub mod frontier;
 pub mod generate;
+pub mod http;
 pub mod import;
+mod memory;
 pub mod migrate;
 pub mod produce;
 pub mod run;

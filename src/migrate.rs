@@ -21,7 +21,8 @@ pub fn migrate(config: &Config, args: &MigrateArgs) -> Result<Outcome, CliError>
     let settings = wiring::postgres(config);
     let pipeline = wiring::pipeline(config)?;
     database::block_on(async {
-        let mut client = database::connected(config, &settings, Some(database::LIMIT)).await?;
+        let mut client =
+            database::connected(config, &settings, Some(database::LIMIT), |_| {}).await?;
         let report = run_migrations(&mut client, &settings)
             .await
             .map_err(|error| database::failure(config, error))?;

@@ -135,10 +135,15 @@ pub(crate) fn database(
     }
 }
 
-/// How to use IP2Location.io. Where addresses are not kept whole, none is kept with its location either.
+/// Whether answers of IP2Location.io may be kept. Where addresses are not kept whole, none is kept with its location
+/// either.
+pub(crate) fn keeps_locations(config: &Config) -> bool {
+    !config.enrich.ip2location.keep_for.is_zero() && config.privacy.ip == KeptIp::Full
+}
+
+/// How to use IP2Location.io.
 pub(crate) fn ip2location(config: &Config) -> Ip2LocationSettings {
     let remote = &config.enrich.ip2location;
-    let is_kept = !remote.keep_for.is_zero() && config.privacy.ip == KeptIp::Full;
     Ip2LocationSettings {
         base_url: remote.base_url.reveal().to_owned(),
         key: (!remote.key.is_empty()).then(|| ApiKey::new(remote.key.reveal())),
@@ -155,7 +160,7 @@ pub(crate) fn ip2location(config: &Config) -> Ip2LocationSettings {
         }),
         retries: remote.retries,
         negative_ttl: remote.negative_ttl,
-        keep_for: is_kept.then_some(remote.keep_for),
+        keep_for: keeps_locations(config).then_some(remote.keep_for),
         failing_rest: remote.failing_rest,
         refused_rest: remote.refused_rest,
     }

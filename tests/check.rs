@@ -87,7 +87,12 @@ fn nobody() -> String {
 
 /// A bench with a topic of two partitions that was read to its end.
 fn counted(name: &str) -> Option<Bench> {
-    let bench = Bench::new(name)?;
+    counted_by(name, "classic")
+}
+
+/// The same, by a group of this protocol.
+fn counted_by(name: &str, protocol: &str) -> Option<Bench> {
+    let bench = Bench::new(name)?.with("HITSTREAM_KAFKA__PROPERTIES__GROUP_PROTOCOL", protocol);
     bench.create_topic(2);
     bench.send(0, &[Hit::at(0).record(), Hit::at(900).record()]);
     bench.run_until_end();
@@ -116,13 +121,30 @@ fn fresh_services_are_fine_and_nothing_is_made() {
 #[test]
 fn running_instance_is_seen_and_not_disturbed() {
     let Some(bench) = counted("check_running") else { return };
+    instance_is_seen(&bench, "");
+}
+
+#[test]
+fn running_instance_is_seen_also_where_the_brokers_assign() {
+    let Some(mut bench) = counted_by("check_brokers_assign", "consumer") else { return };
+    instance_is_seen(&bench, ", assigned by the brokers");
+    // Whoever would join by the other protocol is told so as well.
+    bench.set("HITSTREAM_KAFKA__PROPERTIES__GROUP_PROTOCOL", "classic");
+    wait_until("it is seen to have left", PATIENCE, || {
+        let checked = Checked::new(&bench, 0);
+        checked.result("group").1.ends_with(": Empty, 0 members, assigned by the brokers")
+    });
+}
+
+/// Starts an instance, which `check` must see and leave alone.
+fn instance_is_seen(bench: &Bench, group_says: &str) {
     let mut running = bench.hitstream(&["run"]).start();
     wait_until("the instance is seen", PATIENCE, || {
-        let checked = Checked::new(&bench, 0);
+        let checked = Checked::new(bench, 0);
         checked.assert_results(&[]);
         let group = &checked.result("group").1;
         assert!(!group.contains("from /"), "{group}");
-        group.contains("Stable, 1 member from ")
+        group.contains("Stable, 1 member from ") && group.contains(group_says)
     });
     bench.send(1, &vec![Hit::at(1).record(); 5]);
     let progress = "SELECT sum(next_offset)::bigint FROM partition_progress";
@@ -130,7 +152,7 @@ fn running_instance_is_seen_and_not_disturbed() {
     assert!(running.is_running());
     running.stop();
     bench.send(1, &vec![Hit::at(1).record(); 4]);
-    let checked = Checked::new(&bench, 0);
+    let checked = Checked::new(bench, 0);
     checked.assert_says("progress", "4 offsets are left to read");
     checked.assert_says("topic", "2 partitions, 11 offsets");
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use crate::support::http::get;
 use crate::support::process::{Hitstream, Running, wait_until};
 use crate::support::scratch::Folder;
 
@@ -58,9 +59,16 @@ fn under_way(mut demo: Running) -> Running {
         assert!(demo.is_running(), "{}", demo.stderr());
         // Before the first commit there is nothing to tell of.
         let said = demo.stderr();
-        said.lines().any(|line| line.contains(" still in Kafka") && !line.starts_with("0 "))
+        said.lines().any(|line| line.contains(" still in Kafka") && !line.starts_with("0 counted"))
     });
     demo
+}
+
+/// Where a demo says that it serves HTTP.
+fn served_at(demo: &mut Running) -> String {
+    let said = demo.stderr();
+    let address = said.split("http://").nth(1).and_then(|rest| rest.split('/').next());
+    address.unwrap_or_else(|| panic!("{said}")).to_owned()
 }
 
 #[test]
@@ -79,7 +87,13 @@ fn demo_ends_with_final_rows_and_a_clean_audit() {
     assert!(audit["final"].as_i64() > Some(0), "{audit}");
     assert!(audit["records"].as_i64() > Some(5_000), "{audit}");
     assert_eq!(audit["unread"], 0, "{audit}");
-    assert!(ended.stderr.contains("windows of 10 s"), "{ended}");
+    let said =
+        ["windows of 10 s", "KAFKA_URL, HITSTREAM_CONFIG, HITSTREAM_ENV_FILE are not heeded"];
+    for words in
+        said.into_iter().chain(["still in Kafka, the oldest for", " ahead; held by partition"])
+    {
+        assert!(ended.stderr.contains(words), "no {words:?} in {ended}");
+    }
     assert!(folders(&place).is_empty());
 }
 
@@ -87,11 +101,17 @@ fn demo_ends_with_final_rows_and_a_clean_audit() {
 fn demo_that_is_killed_leaves_no_process_and_the_next_removes_its_folder_alone() {
     let scratch = Folder::new();
     let place = scratch.path("");
-    let demo = under_way(demo_in(&place, &[]).start());
+    let mut demo = under_way(demo_in(&place, &[]).start());
     let (killed, family) = (folders(&place), beneath(demo.id()));
     assert!(family.len() > 3, "PostgreSQL with its own, run and generate: {family:?}");
     // One that lives, and whose name says nothing of its process.
-    let other = under_way(demo_in(&place, &[]).start());
+    let mut other = under_way(demo_in(&place, &[]).start());
+    let [one, two] = [&mut demo, &mut other].map(served_at);
+    assert_ne!(one, two, "each has a port of its own");
+    for address in [one, two] {
+        let scraped = get(&address, "/metrics");
+        assert!(scraped.body.contains("hitstream_committed_records_total"), "{scraped:?}");
+    }
     demo.kill();
     wait_until("all of it is gone", PATIENCE, || !family.iter().any(|process| lives(*process)));
     assert!(killed.iter().all(|folder| folder.exists()));
@@ -238,7 +258,7 @@ fn demo_lives_in_a_place_with_an_odd_name_that_is_relative() {
     let mut demo = demo_in(Path::new(name), &[]);
     let mut demo = under_way(demo.current_dir(&scratch.path("")).start());
     let said = demo.stderr();
-    let psql = said.lines().find_map(|line| line.strip_prefix("look inside:")).unwrap();
+    let psql = said.lines().map(str::trim).find(|line| line.starts_with("psql ")).unwrap();
     let asked = Command::new("sh").args(["-c", &format!("{psql} -Atc 'SELECT 6 * 7'")]).output();
     let asked = asked.unwrap();
     assert_eq!(String::from_utf8_lossy(&asked.stdout), "42\n", "{psql}: {asked:?}");

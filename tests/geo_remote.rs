@@ -1,9 +1,11 @@
 //! IP2Location.io as the whole pipeline uses it, played by a server that remembers what it was asked.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use crate::support::Bench;
-use crate::support::hit::Hit;
+use crate::support::hit::{Hit, noise};
 use crate::support::ip2location::{Ip2LocationServer, Reply, Seen};
 use crate::support::process::wait_until;
 
@@ -77,14 +79,10 @@ fn budget_is_not_reset_by_a_restart() {
 
 #[test]
 fn outage_costs_an_epoch_its_deadline_and_events_are_repaired_after_it() {
-    let is_away = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let is_away = Arc::new(AtomicBool::new(true));
     let away = is_away.clone();
     let server = Ip2LocationServer::start(move |_| {
-        if away.load(std::sync::atomic::Ordering::SeqCst) {
-            Reply::Never
-        } else {
-            Reply::located("SE")
-        }
+        if away.load(SeqCst) { Reply::Never } else { Reply::located("SE") }
     });
     let Some(bench) = bench("geo_outage", &server) else { return };
     let bench = bench
@@ -97,7 +95,7 @@ fn outage_costs_an_epoch_its_deadline_and_events_are_repaired_after_it() {
     bench.run_until_end();
     let waiting = places(&bench);
     assert_eq!(waiting, ["8.8.8.1 timeout", "8.8.8.1 timeout", "127.0.0.1 private"]);
-    is_away.store(false, std::sync::atomic::Ordering::SeqCst);
+    is_away.store(false, SeqCst);
     let running = bench.hitstream(&["run"]).start();
     wait_until("repaired", PATIENCE, || places(&bench)[0] != waiting[0]);
     running.stop();
@@ -108,6 +106,54 @@ fn outage_costs_an_epoch_its_deadline_and_events_are_repaired_after_it() {
         "SELECT sum(num_hits)::bigint FROM live_web_traffic_by_country WHERE country_code IS NULL";
     assert_eq!(bench.count(nowhere), 3);
     bench.clean_audit();
+}
+
+#[test]
+fn long_address_is_stored_during_an_outage_and_repaired_after_it() {
+    let is_away = Arc::new(AtomicBool::new(true));
+    let away = is_away.clone();
+    let server = Ip2LocationServer::start(move |_| {
+        if away.load(SeqCst) { Reply::status(500) } else { Reply::located("SE") }
+    });
+    let Some(bench) = bench("geo_long", &server) else { return };
+    let bench = bench
+        .with("HITSTREAM_ENRICH__IP2LOCATION__RETRIES", 0)
+        .with("HITSTREAM_ENRICH__REPAIR_PER_SECOND", 100);
+    // A zone may be as long as one likes; an index of PostgreSQL takes no text of more than 2.7 kB. What is no address is
+    // no address, however long.
+    let zone = noise(12_000, 7);
+    let long = format!("2001:4860::8888%{zone}");
+    bench.send(0, &hits(&[&long, &zone, "8.8.8.1"]));
+    let audit = bench.run_until_end();
+    assert_eq!((&audit["accepted"], &audit["rejected"]), (&3.into(), &0.into()));
+    let rows = |status: &str| [format!("{long} {status}"), format!("{zone} invalid_ip")];
+    assert_eq!(places(&bench)[..2], rows("error"));
+    is_away.store(false, SeqCst);
+    let running = bench.hitstream(&["run"]).start();
+    wait_until("repaired", PATIENCE, || places(&bench)[0] != rows("error")[0]);
+    running.stop();
+    assert_eq!(places(&bench)[..2], rows("ip2location SE"));
+    assert!(server.seen().iter().all(|seen| seen.ip.len() < 50), "nobody is told of a zone");
+}
+
+#[test]
+fn slow_service_is_asked_once_about_an_address_however_many_batches_wait_for_it() {
+    let server = Ip2LocationServer::start(|_| Reply::located("SE").after(Duration::from_secs(2)));
+    let Some(bench) = bench("geo_slow", &server) else { return };
+    let bench = bench
+        .with("HITSTREAM_ENRICH__IP2LOCATION__TIMEOUT", "20s")
+        .with("HITSTREAM_FLUSH__MAX_EVENTS", 200);
+    let visitors = ["8.8.8.1", "8.8.8.2", "8.8.8.3"];
+    let waiting: Vec<&str> = visitors.into_iter().cycle().take(3_000).collect();
+    bench.send(0, &hits(&waiting));
+    let audit = bench.run_until_end();
+    assert_eq!((&audit["accepted"], &audit["rejected"]), (&3_000.into(), &0.into()));
+    assert_eq!(
+        bench.count("SELECT count(*) FROM processed_events WHERE country_code = 'SE'"),
+        3_000
+    );
+    let counts = server.counts();
+    assert!(counts.len() == 3 && counts.values().all(|count| *count == 1), "{counts:?}");
 }
 
 #[test]

@@ -4,6 +4,8 @@ use serde_json::json;
 
 use crate::support::Bench;
 use crate::support::hit::{Hit, Sendable};
+use crate::support::ip2location::{Ip2LocationServer, Reply};
+use crate::support::process::wait_until;
 
 const ADDRESS: &str = "203.0.112.77";
 const QUERY: &str = "token-b81c";
@@ -108,6 +110,127 @@ fn key_of_a_day_is_gone_the_day_after() {
     let last = "SELECT ip FROM processed_events ORDER BY \"offset\" DESC LIMIT 1";
     let hash: Option<String> = sql.query_one(last, &[]).unwrap().get(0);
     assert!(hash.is_some() && hash != kept[0], "{hash:?} {kept:?}");
+}
+
+#[test]
+fn key_of_a_former_day_is_not_even_in_the_tables_file() {
+    let Some((bench, _, _)) = kept("privacy_file", "hash") else { return };
+    let mut sql = bench.sql();
+    // A row that is only deleted stays in its file; a file that is replaced is removed.
+    let mut file = || -> u32 {
+        sql.query_one("SELECT pg_relation_filenode('ip_hash_keys')", &[]).unwrap().get(0)
+    };
+    let old = file();
+    bench.send(0, &records()[..1]);
+    bench.run_until_end();
+    assert_eq!(file(), old, "the same day has the same file");
+    bench.sql().batch_execute("UPDATE ip_hash_keys SET day = day - 1").unwrap();
+    bench.send(0, &records()[..1]);
+    bench.run_until_end();
+    assert_ne!(file(), old);
+}
+
+#[test]
+fn tables_that_a_change_of_settings_forbids_are_emptied_at_start() {
+    let server = Ip2LocationServer::start(|_| Reply::located("SE"));
+    let Some(bench) = Bench::new("privacy_changed") else { return };
+    let mut bench = bench
+        .with("HITSTREAM_ENRICH__PROVIDERS", "ip2location")
+        .with("HITSTREAM_ENRICH__IP2LOCATION__BASE_URL", server.base_url())
+        .with("HITSTREAM_ENRICH__DEADLINE", "30s");
+    bench.create_topic(1);
+    let mut sql = bench.sql();
+    let mut bytes = |table: &str| -> i64 {
+        let size = format!("SELECT pg_relation_size('{table}')");
+        sql.query_one(&size, &[]).unwrap().get(0)
+    };
+    let mut settings = |ip: &str, keep_for: &str| {
+        bench.set("HITSTREAM_PRIVACY__IP", ip);
+        bench.set("HITSTREAM_ENRICH__IP2LOCATION__KEEP_FOR", keep_for);
+        bench.send(0, &records()[..1]);
+        bench.run_until_end();
+        [bytes("ip_locations") > 0, bytes("ip_hash_keys") > 0]
+    };
+    let none = [false, false];
+    for (ip, keep_for, due) in [
+        ("truncate", "30d", none),
+        ("hash", "30d", [false, true]),
+        ("drop", "30d", none),
+        ("full", "0s", none),
+    ] {
+        assert_eq!(settings("full", "30d"), [true, false], "before {ip}");
+        // A second start forbids nothing and empties nothing.
+        assert_eq!(settings("full", "30d"), [true, false], "before {ip}");
+        assert_eq!(settings(ip, keep_for), due, "{ip}, {keep_for}");
+        assert_eq!(settings(ip, keep_for), due, "{ip}, {keep_for} again");
+    }
+}
+
+#[test]
+fn start_waits_for_a_table_that_is_held_and_empties_it_then() {
+    let Some(bench) = Bench::new("privacy_held") else { return };
+    let bench = bench.with("HITSTREAM_PRIVACY__IP", "drop");
+    bench.create_topic(1);
+    bench.done(&["migrate"]);
+    let mut sql = bench.sql();
+    let row = "INSERT INTO ip_locations (ip, source) VALUES ('8.8.8.8', 'ip2location')";
+    sql.batch_execute(row).unwrap();
+    // As a dump does.
+    sql.batch_execute("BEGIN; LOCK TABLE ip_locations IN ACCESS SHARE MODE").unwrap();
+    let mut running = bench.hitstream(&["run"]).start();
+    let patience = std::time::Duration::from_secs(30);
+    wait_until("it says so", patience, || running.stderr().contains("is not emptied"));
+    sql.batch_execute("COMMIT").unwrap();
+    let left = "SELECT count(*) FROM ip_locations";
+    wait_until("it is empty", patience, || bench.count(left) == 0);
+    running.stop();
+}
+
+#[test]
+fn odd_forms_of_a_forwarded_header_are_read_and_nothing_of_them_is_kept() {
+    let Some(bench) = Bench::new("client_forms") else { return };
+    let bench = bench
+        .with("HITSTREAM_INPUT__CLIENT_HEADER", "X-Forwarded-For")
+        .with("HITSTREAM_INPUT__TRUSTED_PROXIES", "10.0.0.0/8, 2001:db8::/32")
+        .with("HITSTREAM_PRIVACY__IP", "truncate");
+    bench.create_topic(1);
+    let forms = [
+        (json!("1.2.3.4, 203.0.112.77"), "203.0.112.0"),
+        (json!("203.0.112.77,10.0.0.9 ,\t10.0.0.8"), "203.0.112.0"),
+        (json!(["1.2.3.4", "203.0.112.77, 10.0.0.9"]), "203.0.112.0"),
+        (json!(["203.0.112.77", "", null]), "203.0.112.0"),
+        (json!("203.0.112.77:4711"), "203.0.112.0"),
+        (json!("[2001:4860:aa:bb::77]:4711, [2001:db8::1]:80"), "2001:4860:aa::"),
+        (json!("[2001:4860:aa:bb::77]"), "2001:4860:aa::"),
+        (json!("2001:4860:aa:bb::77%eth0"), "2001:4860:aa::"),
+        (json!("::ffff:203.0.112.77"), "203.0.112.0"),
+        // Where something is no address, the proxy before it is all that is known.
+        (json!("203.0.112.77, unknown"), "10.1.1.0"),
+        (json!("203.0.112.77, unknown, 10.7.7.7"), "10.7.7.0"),
+        (json!("203.0.112.77, 203.0.112"), "10.1.1.0"),
+        (json!("203.0.112.77 203.0.112.77"), "10.1.1.0"),
+        (json!(["203.0.112.77", 7]), "10.1.1.0"),
+        (json!({ "first": "203.0.112.77" }), "10.1.1.0"),
+        (json!(""), "10.1.1.0"),
+    ];
+    let records = forms.iter().flat_map(|(value, _)| {
+        let headers = json!({ "Accept": "*/*", "x-forwarded-for": value });
+        let hit = Hit::at(1).host("h").with("ip", "10.1.1.1");
+        // As an object, and as the text of one.
+        let text = headers.to_string();
+        [hit.clone().with("headers", headers).record(), hit.with("headers", text).record()]
+    });
+    bench.send(0, &records.collect::<Vec<_>>());
+    bench.run_until_end();
+    let query = "SELECT ip, headers FROM processed_events ORDER BY \"offset\"";
+    let rows = bench.sql().query(query, &[]).unwrap();
+    let due = forms.iter().flat_map(|(value, ip)| [(value, *ip); 2]);
+    for (row, (value, ip)) in rows.iter().zip(due) {
+        assert_eq!(row.get::<_, Option<&str>>(0), Some(ip), "{value}");
+        let headers: Option<&str> = row.get(1);
+        assert!(!headers.unwrap_or_default().contains("77"), "{value} is kept as {headers:?}");
+    }
+    assert_eq!(rows.len(), 2 * forms.len());
 }
 
 #[test]

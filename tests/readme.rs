@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::make;
 use crate::support::Bench;
 use crate::support::hit::Hit;
 use crate::support::process::{Hitstream, wait_until};
@@ -12,16 +13,16 @@ use crate::support::traffic::committed;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn read(path: impl AsRef<Path>) -> String {
+pub(crate) fn read(path: impl AsRef<Path>) -> String {
     std::fs::read_to_string(path.as_ref()).unwrap_or_else(|e| panic!("{:?}: {e}", path.as_ref()))
 }
 
 /// The code blocks of a document in these languages.
-fn blocks(text: &str, languages: &[&str]) -> Vec<String> {
+pub(crate) fn blocks(text: &str, languages: &[&str]) -> Vec<String> {
     let mut blocks = Vec::new();
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
@@ -49,13 +50,6 @@ fn commands() -> Vec<String> {
     bare.flat_map(|line| line.split("&&")).map(|command| command.trim().to_owned()).collect()
 }
 
-/// The targets of the Makefile.
-fn targets() -> BTreeSet<String> {
-    let makefile = read(root().join("Makefile"));
-    let heads = makefile.lines().filter_map(|line| line.split_once(':'));
-    heads.map(|(name, _)| name.to_owned()).filter(|name| !name.starts_with('.')).collect()
-}
-
 #[test]
 fn every_command_of_the_readme_works() {
     let Some(bench) = Bench::new("readme") else { return };
@@ -70,9 +64,9 @@ fn every_command_of_the_readme_works() {
         let words: Vec<&str> = command.split_whitespace().collect();
         match words[..] {
             ["make", target, ..] => {
-                assert!(targets().contains(target), "no target: {command}");
+                assert!(make::is_covered(target), "no test of the Makefile covers {command}");
             }
-            // The shell's own, between commands.
+            // The shell's own, which the test of `make services` runs.
             [".", "./.services.env"] | ["PATH=$(scripts/built.sh):$PATH"] => {}
             ["psql", ..] => {
                 let sql = command.split('\'').nth(1).unwrap();
@@ -112,7 +106,7 @@ fn programs_are_found_wherever_cargo_puts_them() {
     std::fs::set_permissions(&cargo, std::fs::Permissions::from_mode(0o755)).unwrap();
     let path = format!("{}:{}", folder.path("").display(), std::env::var("PATH").unwrap());
     let mut built = std::process::Command::new(root().join("scripts/built.sh"));
-    let built = built.env("PATH", path).output().unwrap();
+    let built = built.env("PATH", path).env_remove("HITSTREAM_BUILT").output().unwrap();
     assert_eq!(String::from_utf8_lossy(&built.stdout), "/a b/x/release\n", "{built:?}");
     // Nobody takes the usual place for granted.
     let scripts = std::fs::read_dir(root().join("scripts")).unwrap().flatten();
@@ -120,6 +114,20 @@ fn programs_are_found_wherever_cargo_puts_them() {
     for file in files.chain(["Makefile", "README.md"].map(|name| root().join(name))) {
         assert!(!read(&file).contains("target/release"), "{}", file.display());
     }
+}
+
+#[test]
+fn picture_of_the_demo_is_small_and_of_the_screen_there_is() {
+    let picture = read(root().join("docs/demo.svg"));
+    assert!(picture.len() < 60_000, "{}", picture.len());
+    // Lines of the screen as its code has them; scripts/record-demo.py draws it anew.
+    let screen = read(root().join("src/demo/words.rs"));
+    for label in ["records", "lag", "frontier", "watermarks", "windows", "set aside", "busiest"] {
+        let line = format!("  {label:<10}  ");
+        assert!(screen.contains(&format!("\"{line}")), "the screen has no {label:?}");
+        assert!(picture.contains(&format!(">{line}")), "the picture has no {label:?}");
+    }
+    assert!(picture.contains(">ok: nothing lost, nothing doubled<"));
 }
 
 #[test]

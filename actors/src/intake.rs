@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
 
 use crate::settings::FlushLimits;
 
@@ -23,6 +24,25 @@ pub struct Intake {
     events: AtomicUsize,
     bytes: AtomicUsize,
     closed: AtomicBool,
+    /// How long the source found no room, since that was last asked.
+    waited_micros: AtomicU64,
+}
+
+/// What is held, and the limits of that.
+#[derive(Clone, Copy, Debug)]
+pub struct Held {
+    /// Bytes of the accumulating epoch.
+    pub bytes: usize,
+    /// Bytes at which it is cut.
+    pub bytes_max: usize,
+    /// Keys of the accumulating epoch.
+    pub keys: usize,
+    /// Keys at which it is cut.
+    pub keys_max: usize,
+    /// Bytes that are not decoded yet.
+    pub undecoded_bytes: usize,
+    /// Undecoded bytes at which no more is taken.
+    pub undecoded_bytes_max: usize,
 }
 
 /// Memory of one batch on its way to a consumer: given back when the batch is dropped, whether it was decoded or not.
@@ -52,7 +72,31 @@ impl Intake {
             events: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
+            waited_micros: AtomicU64::new(0),
         }
+    }
+
+    /// What is held.
+    pub fn held(&self) -> Held {
+        Held {
+            bytes: self.bytes.load(Relaxed),
+            bytes_max: self.limits.max_bytes / 2,
+            keys: self.keys.load(Relaxed),
+            keys_max: self.limits.max_keys,
+            undecoded_bytes: self.undecoded_bytes.load(Relaxed),
+            undecoded_bytes_max: MAX_UNDECODED_BYTES,
+        }
+    }
+
+    /// The source found no room for so long.
+    pub fn waited(&self, time: Duration) {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.waited_micros.fetch_add(micros, Relaxed);
+    }
+
+    /// How long the source found no room since this was last asked.
+    pub fn take_waited(&self) -> Duration {
+        Duration::from_micros(self.waited_micros.swap(0, Relaxed))
     }
 
     /// How many records may be taken from the source; each counts as a key and an event until it is decoded.
@@ -124,8 +168,6 @@ impl Intake {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

@@ -36,6 +36,7 @@ pub mod readiness;
 pub mod refuse;
 pub mod settings;
 pub mod source;
+pub mod stall;
 pub mod store;
 pub mod supervisor;
 pub mod window;

@@ -15,7 +15,8 @@ use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, Recipient};
 use hitstream_domain::progress::OffsetRange;
 
 use crate::clock;
-use crate::messages::ActorDied;
+use crate::messages::{ActorDied, Death};
+use crate::metrics::Mailboxes;
 
 /// How often an actor's heart beats.
 pub const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -63,16 +64,22 @@ pub struct Obituary {
     supervisor: Recipient<ActorDied>,
     generation: u64,
     hearts: Arc<Mutex<Vec<Weak<Heart>>>>,
+    mailboxes: Mailboxes,
 }
 
 impl Obituary {
     /// Deaths of this generation go to `supervisor`.
     pub fn new(supervisor: Recipient<ActorDied>, generation: u64) -> Self {
-        Self { supervisor, generation, hearts: Arc::default() }
+        Self { supervisor, generation, hearts: Arc::default(), mailboxes: Mailboxes::default() }
+    }
+
+    /// How many messages wait in the generation.
+    pub fn mailboxes(&self) -> &Mailboxes {
+        &self.mailboxes
     }
 
     /// Reports a death.
-    pub fn report(&self, actor: &'static str, cause: String, work: Option<OffsetRange>) {
+    pub fn report(&self, actor: &'static str, cause: Death, work: Option<OffsetRange>) {
         self.supervisor.do_send(ActorDied { generation: self.generation, actor, cause, work });
     }
 
@@ -114,6 +121,11 @@ impl DeathWatch {
         self.heart.beat();
     }
 
+    /// A message that came through a [`Link`] is being handled.
+    pub fn handles(&self) {
+        self.obituary.mailboxes.handled(self.heart.name);
+    }
+
     /// Remembers what the actor is at, to be reported should it die of that.
     pub fn working_on(&self, work: OffsetRange) {
         self.work.set(Some(work));
@@ -127,9 +139,9 @@ impl Drop for DeathWatch {
         }
         let cause = if std::thread::panicking() {
             let said = LAST_PANIC.with(|last| last.borrow_mut().take());
-            format!("panic: {}", said.as_deref().unwrap_or("no message"))
+            Death::Panic(said.unwrap_or_else(|| "no message".to_owned()))
         } else {
-            "stopped".to_owned()
+            Death::Stopped
         };
         self.obituary.report(self.heart.name, cause, self.work.take());
     }
@@ -175,9 +187,10 @@ impl<A: Actor<Context = Context<A>>> Link<A> {
         A::Context: ToEnvelope<A, M>,
     {
         if self.addr.connected() {
+            self.obituary.mailboxes.sent(self.name);
             self.addr.do_send(message);
         } else {
-            self.obituary.report(self.name, "mailbox closed".to_owned(), None);
+            self.obituary.report(self.name, Death::Stopped, None);
         }
     }
 }

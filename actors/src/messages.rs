@@ -2,16 +2,19 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::Message;
 use hitstream_domain::geo::{GeoStatus, Location};
 use hitstream_domain::idle::IdleClaim;
 use hitstream_domain::progress::{Ledger, Offset, OffsetRange, PartitionId};
+use hitstream_domain::reject::RejectReason;
 use hitstream_domain::rollup::Delta;
 use hitstream_domain::time::EventTime;
 use hitstream_domain::watermark::Placement;
 
 use crate::intake::Credit;
+use crate::metrics::Arrivals;
 use crate::packed::{FrozenRows, PackedRows};
 use crate::refuse::RefuseList;
 use crate::source::{Records, SourceError};
@@ -24,6 +27,8 @@ pub struct Cut {
     pub epoch: u64,
     /// How many consumers take part in it.
     pub consumers: usize,
+    /// When it was made, on the monotonic clock.
+    pub at: Duration,
 }
 
 /// What the source tells the `GroupMember`.
@@ -138,7 +143,7 @@ pub struct EpochPart {
 #[derive(Debug)]
 pub enum Part {
     /// From each `PartitionConsumer`.
-    Partition(PartitionPart),
+    Partition(Box<PartitionPart>),
     /// From each `Enricher`, in pieces.
     Events(Vec<FrozenRows>),
     /// From each `WindowShard`.
@@ -169,6 +174,21 @@ pub struct PartitionPart {
     pub rejects: FrozenRows,
     /// Proof that the partition is idle, if there is.
     pub claim: Option<IdleClaim>,
+    /// What is told of it and not stored.
+    pub told: Told,
+}
+
+/// What is told of a partition's epoch to those who watch.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    /// When its records came to Kafka.
+    pub arrivals: Arrivals,
+    /// The Kafka timestamp of the last one.
+    pub last: Option<EventTime>,
+    /// The partition's watermark, once there is one.
+    pub watermark: Option<EventTime>,
+    /// Rejected records by reason, in the order of `RejectReason::ALL`.
+    pub rejected: [u64; RejectReason::ALL.len()],
 }
 
 impl PartitionPart {
@@ -208,10 +228,35 @@ pub struct ActorDied {
     pub generation: u64,
     /// What it was.
     pub actor: &'static str,
-    /// How it ended; what the panic said, if one ended it.
-    pub cause: String,
+    /// How it ended.
+    pub cause: Death,
     /// The records it was at.
     pub work: Option<OffsetRange>,
+}
+
+/// How an actor ended.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Death {
+    /// A panic, and what it said.
+    #[error("panic: {0}")]
+    Panic(String),
+    /// It is gone, without a panic that anybody saw.
+    #[error("stopped")]
+    Stopped,
+    /// It hangs.
+    #[error("no sign of life for {} s", .0.as_secs())]
+    Stalled(Duration),
+}
+
+impl Death {
+    /// Its kind, as metrics have it.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Panic(_) => "panic",
+            Self::Stopped => "stopped",
+            Self::Stalled(_) => "stalled",
+        }
+    }
 }
 
 /// Something that a generation cannot go on from. Actors → `PipelineSupervisor`.
@@ -236,7 +281,7 @@ pub enum EndReason {
     /// The source ended, and why; another takes its place.
     SourceFailed(String),
     /// PostgreSQL refused rows; their records go on the refuse list.
-    Refused(RefuseList),
+    Refused(Box<RefuseList>),
     /// Every partition reached the end seen at start.
     ReachedEnd,
     /// Drained, as ordered.

@@ -101,12 +101,7 @@ impl PackedRows {
 
     /// Each row with its origin, in order.
     pub fn rows(&self) -> impl Iterator<Item = (RowOrigin, &[u8])> {
-        let mut start = 0;
-        self.rows.iter().map(move |row| {
-            let fields = self.bytes.get(start..row.end).unwrap_or_default();
-            start = row.end;
-            (*row, fields)
-        })
+        each(&self.bytes, &self.rows)
     }
 
     /// Begins a row of `columns` fields.
@@ -240,6 +235,17 @@ impl FrozenRows {
         tuples.len() + self.rows.len() * size_of::<RowOrigin>()
     }
 
+    /// The tuples of all rows, one after another; [`each`] takes them apart.
+    ///
+    /// # Errors
+    /// The rows were damaged.
+    pub(crate) fn unpack(&self) -> Result<Bytes, Damaged> {
+        match &self.tuples {
+            Tuples::Plain(tuples) => Ok(tuples.clone()),
+            Tuples::Lz4 { block, size } => Ok(lz4_flex::block::decompress(block, *size)?.into()),
+        }
+    }
+
     /// The tuples of all rows that `wanted` picks, as few slices of shared bytes.
     ///
     /// # Errors
@@ -261,12 +267,22 @@ impl FrozenRows {
         if runs.is_empty() {
             return Ok(Vec::new());
         }
-        let tuples = match &self.tuples {
-            Tuples::Plain(tuples) => tuples.clone(),
-            Tuples::Lz4 { block, size } => lz4_flex::block::decompress(block, *size)?.into(),
-        };
+        let tuples = self.unpack()?;
         Ok(runs.into_iter().map(|run| tuples.slice(run)).collect())
     }
+}
+
+/// Each row's tuple with its origin.
+pub(crate) fn each<'a>(
+    bytes: &'a [u8],
+    rows: &'a [RowOrigin],
+) -> impl Iterator<Item = (RowOrigin, &'a [u8])> {
+    let mut start = 0;
+    rows.iter().map(move |row| {
+        let fields = bytes.get(start..row.end).unwrap_or_default();
+        start = row.end;
+        (*row, fields)
+    })
 }
 
 #[cfg(test)]

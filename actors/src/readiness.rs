@@ -15,6 +15,13 @@ pub enum Part {
     Postgres,
     /// The actors: they die again and again.
     Actors,
+    /// Commits: they do not follow, while records wait ([`crate::stall`]).
+    Commits,
+}
+
+impl Part {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Kafka, Self::Postgres, Self::Actors, Self::Commits];
 }
 
 impl fmt::Display for Part {
@@ -23,6 +30,7 @@ impl fmt::Display for Part {
             Self::Kafka => "kafka",
             Self::Postgres => "postgres",
             Self::Actors => "actors",
+            Self::Commits => "commits",
         })
     }
 }

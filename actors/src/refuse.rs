@@ -17,7 +17,10 @@ pub struct RefuseList {
     /// Sums of the other rollups, by their place in `ROLLUPS`, window and row key. Where a visitor is comes too late to
     /// reject records: these sums are left out, and their hits booked as refused.
     pub sums: BTreeSet<(usize, EventTime, RowKey)>,
-    /// Records whose row in `processed_events` was refused.
+    /// Places, as their packed columns, that no row of `processed_events` may have. Hits there are stored and counted under
+    /// no place, as where a provider fails: nothing is lost for what was added to it.
+    pub places: BTreeSet<Box<[u8]>>,
+    /// Records whose row in `processed_events` was refused, also without its place.
     pub events: BTreeMap<(PartitionId, Offset), Arc<str>>,
     /// Records whose row in `rejected_events` was refused, and what is left of it.
     pub rejects: BTreeMap<(PartitionId, Offset), Kept>,
@@ -44,7 +47,11 @@ impl RefuseList {
 
     /// How much was refused.
     pub fn len(&self) -> usize {
-        self.keys.len() + self.sums.len() + self.events.len() + self.rejects.len()
+        self.keys.len()
+            + self.sums.len()
+            + self.places.len()
+            + self.events.len()
+            + self.rejects.len()
     }
 
     /// Adds what was found later; tells whether any of it was new, so that trying again can end otherwise.
@@ -55,6 +62,9 @@ impl RefuseList {
         }
         for sum in other.sums {
             learnt |= self.sums.insert(sum);
+        }
+        for place in other.places {
+            learnt |= self.places.insert(place);
         }
         for (record, said) in other.events {
             learnt |= self.events.insert(record, said).is_none();

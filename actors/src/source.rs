@@ -14,6 +14,7 @@ use hitstream_domain::time::EventTime;
 use crate::intake::Intake;
 use crate::link::DeathWatch;
 use crate::messages::{RecordBatch, SourceEvent};
+use crate::metrics::Partitions;
 
 /// One record as it lies in the client's memory.
 #[derive(Clone, Copy, Debug)]
@@ -107,6 +108,8 @@ pub struct Attachment {
     pub events: Recipient<SourceEvent>,
     /// How much may be taken in.
     pub intake: Arc<Intake>,
+    /// Where each partition ends, for those who watch.
+    pub partitions: Partitions,
     /// Reports the death of whoever serves the source; retired when the generation detaches.
     pub watch: DeathWatch,
 }

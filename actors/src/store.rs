@@ -118,10 +118,25 @@ pub trait Store: Send + Sync {
     /// `Unavailable`.
     fn move_window(&self) -> BoxFuture<'_, Result<Move, StoreError>>;
 
+    /// Counts what is not final yet.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    fn open(&self) -> BoxFuture<'_, Result<Open, StoreError>>;
+
     /// Ends what instances that were frozen amid a commit hold up, as far as that can be done.
     fn end_hung_sessions(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }
+}
+
+/// What is not final yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Open {
+    /// Windows.
+    pub windows: i64,
+    /// Rows of the first rollup in them.
+    pub rows: i64,
 }
 
 /// Whether idle claims count.

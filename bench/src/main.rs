@@ -5,10 +5,15 @@
 //! each hitstream rate is set against the bare rate of its own round, and medians are told with their spread.
 //! docs/BENCHMARKS.md has the method and figures.
 
+mod beside_spark;
 mod consume;
 mod copy;
 mod pipeline;
 mod report;
+mod rows;
+mod spark;
+mod spread;
+mod usage;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -23,18 +28,22 @@ use crate::report::{Report, Round};
 #[derive(Debug, Parser)]
 #[command(name = "hitstream-bench")]
 struct Args {
-    /// Records in the topic [default: 5000000; 2000000 with --quick]
+    /// Records in the topic [default: 5000000; 2000000 with --quick; four times and 2.5 times as many with --spark]
     #[arg(long, value_name = "N")]
     records: Option<u64>,
-    /// Rounds [default: 5; 3 with --quick]
+    /// Rounds [default: 5; 3 with --quick or --spark]
     #[arg(long, value_name = "N")]
     rounds: Option<usize>,
     /// Partitions of the topic
     #[arg(long, value_name = "N", default_value_t = 6)]
     partitions: u32,
-    /// Event time between two hits: with 100us a window of 5 min has 3 million, over 100 000 keys at most
-    #[arg(long, value_name = "TIME", default_value = "100us")]
-    step: String,
+    /// Event time between two hits: with 100us a window of 5 min has 3 million, over 100 000 keys at most [default: 100us;
+    /// with --spark such that the records span 1000 s, so that windows close]
+    #[arg(long, value_name = "TIME")]
+    step: Option<String>,
+    /// Measure hitstream beside the Spark job instead; needs what `make bench-spark` installs
+    #[arg(long)]
+    spark: bool,
     /// A short run
     #[arg(long)]
     quick: bool,
@@ -57,14 +66,31 @@ fn main() -> ExitCode {
 }
 
 fn measure(args: Args) -> Result<()> {
-    let (records, rounds) = if args.quick { (2_000_000, 3) } else { (5_000_000, 5) };
+    let (records, rounds) = match (args.spark, args.quick) {
+        (false, false) => (5_000_000, 5),
+        (false, true) => (2_000_000, 3),
+        // A JVM takes its time to warm up: what that costs shall be spread over many hits.
+        (true, false) => (20_000_000, 3),
+        (true, true) => (5_000_000, 3),
+    };
     let (records, rounds) = (args.records.unwrap_or(records), args.rounds.unwrap_or(rounds));
+    let micros = if args.spark { 1_000_000_000 / records.max(1) } else { 100 };
+    let step = args.step.unwrap_or_else(|| format!("{micros}us"));
     let place = Place::from_environment()?;
     let beside = std::env::current_exe()?.with_file_name("hitstream");
     let binary = Binary { path: args.hitstream.unwrap_or(beside), place: place.clone() };
-    let mut report = Report::new(&binary, records, args.partitions, &args.step)?;
+    if args.spark {
+        binary.fill(records, args.partitions, &step).context("the topic is not filled")?;
+        let (tables, json) = beside_spark::measure(&binary, &place, records, rounds, &step)?;
+        print!("{tables}");
+        if args.json {
+            println!("{json}");
+        }
+        return Ok(());
+    }
+    let mut report = Report::new(&binary, records, args.partitions, &step)?;
     eprintln!("{}", report.subject());
-    binary.fill(records, args.partitions, &args.step).context("the topic is not filled")?;
+    binary.fill(records, args.partitions, &step).context("the topic is not filled")?;
     for number in 1..=rounds {
         let consumed = consume::rate(&place, records)?;
         let counted = binary.run(&format!("bench_counted_{number}"), false)?;

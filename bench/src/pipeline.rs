@@ -1,17 +1,13 @@
 //! The binary that is measured, from outside: its log says when it began and ended, the kernel what it used.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use postgres::{Client, NoTls};
 use serde_json::Value;
 
-/// How often its use of the machine is looked at.
-const LOOK: Duration = Duration::from_millis(10);
+use crate::usage::{self, Finished};
 
 /// Where Kafka and PostgreSQL are.
 #[derive(Clone, Debug)]
@@ -23,11 +19,6 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn from_environment() -> Result<Self> {
-        let variable = |name: &str| {
-            std::env::var(name).with_context(|| {
-                format!("{name} is not set: `make bench` starts services and sets it")
-            })
-        };
         let topic = format!("bench-{}", std::process::id());
         Ok(Self { brokers: variable("KAFKA_URL")?, postgres: variable("POSTGRES_URL")?, topic })
     }
@@ -36,12 +27,29 @@ impl Place {
         Client::connect(&self.postgres, NoTls).context("PostgreSQL at POSTGRES_URL does not answer")
     }
 
+    /// The server, the processors, and who shares them.
+    pub(crate) fn machine(&self) -> Result<String> {
+        let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+        let model = model.map_or("unknown processor", |(_, model)| model);
+        let cores = std::thread::available_parallelism()?;
+        let version: String = self.sql()?.query_one("SHOW server_version", &[])?.get(0);
+        Ok(format!(
+            "PostgreSQL {version}; {cores} cores of {model}, shared with Kafka and PostgreSQL"
+        ))
+    }
+
     /// Drops schemas and lets PostgreSQL tidy up, so that the next round finds what this one found.
     pub(crate) fn forget(&self, schemas: &[&str]) -> Result<()> {
         let mut sql = self.sql()?;
         for schema in schemas {
             sql.batch_execute(&format!("DROP SCHEMA IF EXISTS {schema} CASCADE"))?;
         }
+        self.settle()
+    }
+
+    /// Lets PostgreSQL tidy up, so that nobody pays for what another has written.
+    pub(crate) fn settle(&self) -> Result<()> {
         let admin = std::env::var("HITSTREAM_POSTGRES_ADMIN_URL");
         let url = admin.unwrap_or_else(|_| self.postgres.clone());
         if let Err(error) = Client::connect(&url, NoTls)?.batch_execute("CHECKPOINT") {
@@ -51,11 +59,20 @@ impl Place {
     }
 }
 
+/// A variable that the scripts set.
+pub(crate) fn variable(name: &str) -> Result<String> {
+    std::env::var(name).with_context(|| {
+        format!("{name} is not set: `make bench` and `make bench-spark` start services and set it")
+    })
+}
+
 /// What one run came to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Run {
     /// Records a second, from the assignment of partitions to the end: last commit and leaving the group are in it.
     pub(crate) rate: f64,
+    /// Records a second, from the start of the process to its end.
+    pub(crate) whole_rate: f64,
     /// Time on the processors, of the process as a whole.
     pub(crate) cpu_us_per_event: f64,
     pub(crate) peak_rss_mb: f64,
@@ -97,77 +114,30 @@ impl Binary {
 
     /// Reads the whole topic into a schema of its own.
     pub(crate) fn run(&self, schema: &str, stores_events: bool) -> Result<Run> {
-        let log = std::env::temp_dir().join(format!("hitstream-bench-{}.log", std::process::id()));
-        let mut child = self
-            .command(&["run", "--until-end", "--json", "--log-format", "json"])
+        let mut command = self.command(&["run", "--until-end", "--json", "--log-format", "json"]);
+        command
             .env("KAFKA_GROUP", schema)
             .env("HITSTREAM_POSTGRES__SCHEMA", schema)
             .env("HITSTREAM_EVENTS__STORE", stores_events.to_string())
-            .env("HITSTREAM_ROLLUPS__BY_COUNTRY", stores_events.to_string())
-            .stdout(Stdio::piped())
-            .stderr(File::create(&log)?)
-            .spawn()?;
-        let mut used = Used::default();
-        let status = loop {
-            used.look(child.id());
-            if let Some(status) = child.try_wait()? {
-                break status;
-            }
-            std::thread::sleep(LOOK);
-        };
-        let said = std::fs::read_to_string(&log)?;
-        std::fs::remove_file(&log)?;
-        if !status.success() {
-            bail!("run ended with {status}:\n{said}");
-        }
-        let mut answer = String::new();
-        child.stdout.take().context("no output")?.read_to_string(&mut answer)?;
-        let answer: Value = serde_json::from_str(&answer)?;
+            .env("HITSTREAM_ROLLUPS__BY_COUNTRY", stores_events.to_string());
+        let Finished { took, cpu_seconds, peak_rss_mb, stdout, stderr } = usage::run(&mut command)?;
+        let answer: Value = serde_json::from_str(&stdout)?;
         let records =
             answer.get("records").and_then(Value::as_f64).context("no records in the answer")?;
         let (begin, end) =
-            (moment(&said, "the group assigns partitions")?, moment(&said, "pipeline ended")?);
-        // Past midnight it is less.
-        let took = (end - begin).rem_euclid(86_400.0);
+            (moment(&stderr, "the group assigns partitions")?, moment(&stderr, "pipeline ended")?);
         Ok(Run {
-            rate: records / took,
-            cpu_us_per_event: used.cpu_seconds * 1e6 / records,
-            peak_rss_mb: used.peak_rss_mb,
+            rate: records / since(begin, end),
+            whole_rate: records / took,
+            cpu_us_per_event: cpu_seconds * 1e6 / records,
+            peak_rss_mb,
         })
     }
 }
 
-/// What a process used so far.
-#[derive(Default)]
-struct Used {
-    cpu_seconds: f64,
-    peak_rss_mb: f64,
-}
-
-impl Used {
-    fn look(&mut self, process: u32) {
-        // Ticks of 10 ms since ever, on every platform that Linux runs on.
-        const TICKS_PER_SECOND: f64 = 100.0;
-        let read = |file| std::fs::read_to_string(format!("/proc/{process}/{file}")).ok();
-        // User and system time are the 12th and 13th field behind the name, which ends with the last bracket.
-        let ticks = read("stat").and_then(|stat| {
-            let fields: Vec<f64> = stat
-                .rsplit_once(')')?
-                .1
-                .split_whitespace()
-                .skip(11)
-                .take(2)
-                .flat_map(str::parse)
-                .collect();
-            Some(fields.iter().sum::<f64>())
-        });
-        let peak = read("status").and_then(|status| {
-            let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-            line.split_whitespace().next()?.parse::<f64>().ok()
-        });
-        self.cpu_seconds = self.cpu_seconds.max(ticks.unwrap_or(0.0) / TICKS_PER_SECOND);
-        self.peak_rss_mb = self.peak_rss_mb.max(peak.unwrap_or(0.0) * 1024.0 / 1e6);
-    }
+/// From one moment of the day to a later one; past midnight it is less.
+pub(crate) fn since(begin: f64, end: f64) -> f64 {
+    (end - begin).rem_euclid(86_400.0)
 }
 
 /// When the log first says this, in seconds of the day.
@@ -175,7 +145,11 @@ fn moment(log: &str, message: &str) -> Result<f64> {
     let line = log.lines().find(|line| line.contains(message));
     let line: Value =
         serde_json::from_str(line.with_context(|| format!("no {message:?} in {log}"))?)?;
-    let at = line.get("timestamp").and_then(Value::as_str).context("a line without a timestamp")?;
+    clock(line.get("timestamp").and_then(Value::as_str).context("a line without a timestamp")?)
+}
+
+/// The seconds of the day in a time like `2026-11-24T23:34:50.747Z`.
+pub(crate) fn clock(at: &str) -> Result<f64> {
     let clock = at.split_once('T').map_or("", |(_, clock)| clock.trim_end_matches('Z'));
     let mut seconds = 0.0;
     for part in clock.split(':') {

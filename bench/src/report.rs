@@ -1,4 +1,4 @@
-//! Medians and spreads, with what they were measured on.
+//! The rates of all rounds, with what they were measured on.
 
 use std::fmt;
 
@@ -6,6 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::pipeline::{Binary, Run};
+use crate::spread::{Spread, rounded};
 
 /// What one round measured; rates are a second.
 #[derive(Clone, Copy, Debug)]
@@ -52,16 +53,12 @@ struct Line {
 
 impl Report {
     pub(crate) fn new(binary: &Binary, records: u64, partitions: u32, step: &str) -> Result<Self> {
-        let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-        let model = model.map_or("unknown processor", |(_, model)| model);
-        let cores = std::thread::available_parallelism()?;
-        let version: String = binary.place.sql()?.query_one("SHOW server_version", &[])?.get(0);
         let hitstream = binary.version()?;
         let (_, librdkafka) = rdkafka::util::get_rdkafka_version();
         let subject = format!(
-            "{hitstream}, librdkafka {librdkafka}, PostgreSQL {version}; {cores} cores of {model}, shared with Kafka and \
-             PostgreSQL; {records} records, {partitions} partitions, a hit every {step} of event time"
+            "{hitstream}, librdkafka {librdkafka}, {}; {records} records, {partitions} partitions, a hit every {step} of \
+             event time",
+            binary.place.machine()?
         );
         Ok(Self { subject, rounds: Vec::new() })
     }
@@ -95,36 +92,17 @@ impl Report {
     }
 
     fn spread(&self, of: impl Fn(&Round) -> f64) -> Spread {
-        let mut values: Vec<f64> = self.rounds.iter().map(of).collect();
-        values.sort_by(f64::total_cmp);
-        let at = |at: usize| values.get(at).copied().unwrap_or(f64::NAN);
-        let middle = values.len() / 2;
-        let median = if values.len() % 2 == 1 {
-            at(middle)
-        } else {
-            (at(middle.wrapping_sub(1)) + at(middle)) / 2.0
-        };
-        Spread { median, least: at(0), greatest: at(values.len().wrapping_sub(1)) }
+        Spread::of(self.rounds.iter().map(of))
     }
-}
-
-/// A median and its ends.
-struct Spread {
-    median: f64,
-    least: f64,
-    greatest: f64,
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millions = |f: &mut fmt::Formatter<'_>, what: &str, of: fn(&Round) -> f64| {
-            let Spread { median, least, greatest } = self.spread(of);
-            let [median, least, greatest] = [median, least, greatest].map(|rate| rate / 1e6);
-            writeln!(f, "| {what} | {median:.2} ({least:.2} to {greatest:.2}) |")
+            writeln!(f, "| {what} | {} |", self.spread(|round| of(round) / 1e6))
         };
         let plain = |f: &mut fmt::Formatter<'_>, what: &str, of: fn(&Round) -> f64| {
-            let Spread { median, least, greatest } = self.spread(of);
-            writeln!(f, "| {what} | {median:.2} ({least:.2} to {greatest:.2}) |")
+            writeln!(f, "| {what} | {} |", self.spread(of))
         };
         writeln!(f, "{}\n", self.subject)?;
         writeln!(
@@ -144,8 +122,4 @@ impl fmt::Display for Report {
         plain(f, "peak resident, counting, MB", |r| r.counted.peak_rss_mb)?;
         plain(f, "peak resident, storing, MB", |r| r.stored.peak_rss_mb)
     }
-}
-
-fn rounded(value: f64) -> f64 {
-    (value * 1_000.0).round() / 1_000.0
 }

@@ -13,6 +13,13 @@ pub struct PartitionClock {
     pub idle_until: Option<EventTime>,
 }
 
+impl PartitionClock {
+    /// Whether a claim says at `now`, by PostgreSQL's clock, that the partition is idle.
+    pub fn is_idle(&self, now: EventTime) -> bool {
+        self.idle_until.is_some_and(|until| now < until)
+    }
+}
+
 /// The frontier over all partitions of the topic: the least watermark of those that are not idle, or, if all are
 /// idle, the greatest.
 ///
@@ -25,7 +32,7 @@ pub fn frontier(
 ) -> EventTime {
     let watermark =
         |p: &PartitionClock| p.max_event_time.map_or(EventTime::NEG_INFINITY, |t| t.minus(delay));
-    let idle = |p: &&PartitionClock| matches!((p.idle_until, now), (Some(until), Some(now)) if now < until);
+    let idle = |p: &&PartitionClock| now.is_some_and(|now| p.is_idle(now));
     let held_by = partitions.iter().filter(|p| !idle(p)).map(watermark).min();
     let greatest = partitions.iter().map(watermark).max();
     held_by.or(greatest).unwrap_or(EventTime::NEG_INFINITY)

@@ -61,20 +61,17 @@ fn topic_found(config: &Config, topic: &TopicDescription) -> [Finding; 2] {
 
 fn group_found(config: &Config, group: &GroupReport) -> Finding {
     let name = &config.kafka.group;
-    let known = !group.state.is_empty() && group.state != "Dead";
-    let detail = if known {
-        // The brokers write a Java socket's address, which begins with a slash where it has no name.
-        let machine = |member: &String| member.trim_start_matches('/').to_owned();
-        let mut machines: Vec<String> = group.members.iter().map(machine).collect();
-        machines.sort_unstable();
-        machines.dedup();
-        let from = if machines.is_empty() { String::new() } else { " from ".to_owned() };
-        let members = count(group.members.len(), "member", "members");
-        format!("{name}: {}, {members}{from}{}", group.state, machines.join(", "))
-    } else if wiring::kafka(config).uses_consumer_protocol() {
-        format!("{name}: brokers that assign do not tell of it here")
-    } else {
-        format!("{name}: nobody has joined it yet")
-    };
+    if group.state.is_empty() || group.state == "Dead" {
+        return Finding::ok("group", format!("{name}: nobody has joined it yet"));
+    }
+    // The brokers write a Java socket's address, which begins with a slash where it has no name.
+    let machine = |member: &String| member.trim_start_matches('/').to_owned();
+    let mut machines: Vec<String> = group.members.iter().map(machine).collect();
+    machines.sort_unstable();
+    machines.dedup();
+    let from = if machines.is_empty() { String::new() } else { " from ".to_owned() };
+    let members = count(group.members.len(), "member", "members");
+    let by = if group.is_assigned_by_brokers { ", assigned by the brokers" } else { "" };
+    let detail = format!("{name}: {}, {members}{from}{}{by}", group.state, machines.join(", "));
     Finding::ok("group", detail)
 }

@@ -1,7 +1,8 @@
 //! `check`: would a run start? Asks settings, Kafka, PostgreSQL and the geolocation database, all that can be asked, and
-//! changes nothing.
+//! changes nothing. With `--health`: is an instance that runs well?
 
 mod geo;
+mod health;
 mod kafka;
 mod postgres;
 mod progress;
@@ -16,8 +17,11 @@ use report::{Finding, Report};
 /// Checks everything and says what was found.
 ///
 /// # Errors
-/// Only where the answer cannot be written: whatever fails is the answer.
+/// Only where the answer cannot be written: whatever fails is the answer. With `--health`, no instance that answers.
 pub fn check(loaded: &Loaded, args: &CheckArgs) -> Result<Outcome, CliError> {
+    if args.health {
+        return health::health(&loaded.config, args);
+    }
     let mut findings = settings(loaded);
     let topic = kafka::check(&loaded.config, &mut findings);
     postgres::check(&loaded.config, topic.as_ref(), &mut findings);

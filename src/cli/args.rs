@@ -85,12 +85,19 @@ const CHECK_HELP: &str = "Examples:
   hitstream check
   hitstream --env-file stream.env check --json
   hitstream check --print-config
+  hitstream check --health
+  hitstream check --health --url http://127.0.0.1:8081
 
 It changes nothing and joins no group. Each check is ok, warn, fail or skipped, the last where another one has to be
 mended first. It gives up on a service after about 15 s.
 --json: {ok, checks: [{check, result, detail, advice}]}. advice: what to do, or null.
 Exit codes: 0 nothing fails; 64 something has to be changed: a setting, the topic, the tables, rights; 69 otherwise, where a
-service is out of reach or refuses.";
+service is out of reach or refuses.
+
+--health asks a running instance for /healthz and /readyz, with http.token where that is set, and gives up after 2 s.
+--health --json: {url, alive, ready, reasons, lag_records, last_commit_seconds}. reasons: each part that keeps it from its
+work (kafka, postgres, actors, commits), and why. Where nobody answers, error is all there is.
+Exit codes then: 0 it is ready; 1 it is not; 64 its token is another, or it is not known where it answers; 69 nobody answers.";
 
 /// What applies to every command: a line each, for every command's help repeats them.
 #[derive(Debug, Args)]
@@ -113,6 +120,19 @@ pub struct GlobalArgs {
     pub print_config: bool,
 }
 
+impl GlobalArgs {
+    /// Names the flag, if any, that is about settings for real services.
+    pub(super) fn of_settings(&self) -> Option<&'static str> {
+        if self.config.is_some() {
+            Some("--config")
+        } else if self.env_file.is_some() {
+            Some("--env-file")
+        } else {
+            self.print_config.then_some("--print-config")
+        }
+    }
+}
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -123,8 +143,11 @@ pub enum Command {
 
 Kafka is an in-process mock; PostgreSQL is the system's own, from version 15 on, in a private folder and reached through a
 socket there (HITSTREAM_PG_BIN may name the folder of its programs, TMPDIR where that folder goes). Windows are of 10 s and
-wait 2 s for stragglers, partitions are idle after 5 s, so that the first windows are final within half a minute. Settings
-of yours, in files or the environment, are not heeded. At the end it shows what `hitstream audit` says of it.")]
+wait 2 s for stragglers, partitions are idle after 5 s, so that the first windows are final within half a minute. KAFKA_URL,
+POSTGRES_URL and all other settings in the environment are not heeded; --config, --env-file and --print-config are refused.
+lag: records in Kafka that are not in the tables yet, and how long the oldest of them has waited. watermarks: how far ahead
+of the frontier the partitions are, and which of them holds it. set aside: hits that came late, and records that are none.
+At the end it shows what `hitstream audit` says of it.")]
     Demo(DemoArgs),
     /// Run the pipeline
     #[command(after_help = "Examples:
@@ -244,6 +267,9 @@ pub struct RunArgs {
     /// Print the summary as JSON
     #[arg(long, requires = "until_end")]
     pub json: bool,
+    /// Serve HTTP on any other port where that of http.listen is taken: what a demo wants
+    #[arg(long, hide = true)]
+    pub any_port: bool,
     /// The topic, where it is to be created.
     #[command(flatten)]
     pub topic: TopicArgs,
@@ -316,6 +342,12 @@ pub struct StatusArgs {
 /// Arguments of `check`.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
+    /// Ask a running instance whether it is well, and nobody else: for container health checks
+    #[arg(long)]
+    pub health: bool,
+    /// Where that instance answers [default: at http.listen]
+    #[arg(long, value_name = "URL", requires = "health")]
+    pub url: Option<String>,
     /// Print the answer as JSON
     #[arg(long)]
     pub json: bool,

@@ -30,6 +30,7 @@ use crate::config::{ConfigError, Layers, Loaded};
 
 /// Runs the program with this process's arguments and environment.
 pub fn main() -> ExitCode {
+    crate::memory::keep_flat();
     panic::install_hook();
     hitstream_actors::faults::arm();
     match std::panic::catch_unwind(|| answer(std::env::args_os())) {
@@ -78,6 +79,12 @@ fn execute(cli: Cli) -> Result<Outcome, CliError> {
         let reason = "--print-config prints TOML, which --json does not change; leave one out";
         return Err(CliError::Usage(reason.into()));
     }
+    if let (Some(Command::Demo(_)), Some(flag)) = (&cli.command, cli.global.of_settings()) {
+        return Err(CliError::Usage(format!(
+            "{flag} does not go with demo, which has services and settings of its own; leave it out, or give it to \
+             `hitstream run`, which uses yours"
+        )));
+    }
     match answered(cli) {
         // Whoever reads JSON reads there, too, why there is no answer.
         Err(error) if is_json => output::failed(error),
@@ -87,7 +94,7 @@ fn execute(cli: Cli) -> Result<Outcome, CliError> {
 
 fn answered(cli: Cli) -> Result<Outcome, CliError> {
     let loaded = match (load(&cli), &cli.command) {
-        (Err(error), Some(Command::Check(args))) if !cli.global.print_config => {
+        (Err(error), Some(Command::Check(args))) if !args.health && !cli.global.print_config => {
             return crate::check::refused(&error, args);
         }
         (loaded, _) => loaded?,
@@ -114,7 +121,7 @@ fn dispatch(loaded: &Loaded, command: Command) -> Result<Outcome, CliError> {
     let config = &loaded.config;
     match command {
         Command::Demo(args) => crate::demo::demo(&args),
-        Command::Run(args) => crate::run::run(config, &args),
+        Command::Run(args) => crate::run::run(loaded, &args),
         Command::Import(args) => crate::import::import(config, &args),
         Command::Generate(args) => crate::generate::generate(config, &args),
         Command::Migrate(args) => crate::migrate::migrate(config, &args),
@@ -131,7 +138,7 @@ fn dispatch(loaded: &Loaded, command: Command) -> Result<Outcome, CliError> {
 fn load(cli: &Cli) -> Result<Loaded, ConfigError> {
     let args = &cli.global;
     // A demo has settings of its own; those for real services may be as they like.
-    if matches!(cli.command, Some(Command::Demo(_))) && !args.print_config {
+    if matches!(cli.command, Some(Command::Demo(_))) {
         return Layers { flags: flags(args), ..Layers::default() }.load();
     }
     let layers = Layers {

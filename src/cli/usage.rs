@@ -55,7 +55,7 @@ pub(super) fn explain(error: &Error, args: &[String]) -> String {
 pub(super) fn no_command(name: &str) -> String {
     let cli = Cli::command();
     let known = cli.get_subcommands().map(clap::Command::get_name);
-    let near = nearest(name, known).map(|near| format!("did you mean {near:?}? "));
+    let near = nearest(&name.to_lowercase(), known).map(|near| format!("did you mean {near:?}? "));
     format!("no command {name:?}; {}`hitstream --help` lists them", near.unwrap_or_default())
 }
 

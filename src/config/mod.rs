@@ -3,16 +3,23 @@
 
 mod env_file;
 mod error;
+mod http;
 mod kafka;
+mod keys;
+mod layer;
 mod layers;
 mod meant;
 mod postgres;
+mod read;
 mod secret;
 mod sections;
+mod tree;
 mod validate;
 mod values;
+mod variables;
 
 pub use error::{ConfigError, Problem};
+pub use http::{HealthConfig, HttpConfig, Listen};
 pub use kafka::{KafkaConfig, Properties, set_default};
 pub use layers::{Layers, Loaded};
 pub use postgres::PostgresConfig;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::http::{HealthConfig, HttpConfig};
 use super::kafka::KafkaConfig;
 use super::postgres::PostgresConfig;
 use super::secret::Secret;
@@ -41,6 +42,10 @@ pub struct Config {
     pub actors: ActorsConfig,
     /// How an instance ends.
     pub shutdown: ShutdownConfig,
+    /// Where an instance can be asked how it is.
+    pub http: HttpConfig,
+    /// When it is not well.
+    pub health: HealthConfig,
     /// What is written to the log.
     pub log: LogConfig,
 }

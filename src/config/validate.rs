@@ -8,9 +8,10 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::error::Problem;
+use super::http::{HttpConfig, LEAST_TOKEN, is_token};
 use super::kafka::{KafkaConfig, NO_TLS, check_property};
-use super::layers::Tree;
-use super::sections::Config;
+use super::sections::{Config, GeoProvider};
+use super::tree::Tree;
 use crate::cli::words::span;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -34,6 +35,8 @@ pub(super) fn check(config: &Config, tree: &Tree, problems: &mut Vec<Problem>) {
     check_postgres(config, &mut found);
     check_times(config, &mut found);
     check_amounts(config, &mut found);
+    check_providers(&config.enrich.providers, &mut found);
+    check_http(&config.http, &mut found);
     if let Some(Err(error)) = crate::wiring::client_rule(config) {
         match error {
             // The one that was set is to blame, not the one that was left out.
@@ -191,7 +194,9 @@ fn check_brokers(brokers: &str) -> Result<(), String> {
             return Err(format!("names no host; {SHAPE}"));
         }
         if port.is_some_and(|port| !port.parse::<u16>().is_ok_and(|port| port > 0)) {
-            return Err(format!("has no port number after the last colon; {SHAPE}"));
+            return Err(format!(
+                "has no port number from 1 to 65535 after the last colon; {SHAPE}"
+            ));
         }
     }
     Ok(())
@@ -240,6 +245,7 @@ fn check_times(config: &Config, found: &mut Found<'_>) {
     found.range("enrich.ip2location.failing_rest", remote.failing_rest, MILLISECOND, HOUR);
     found.range("enrich.ip2location.refused_rest", remote.refused_rest, MILLISECOND, DAY);
     found.range("actors.stall_timeout", config.actors.stall_timeout, 5 * SECOND, HOUR);
+    found.range("health.stall", config.health.stall, SECOND, HOUR);
     found.range("shutdown.timeout", config.shutdown.timeout, 100 * MILLISECOND, DAY);
 }
 
@@ -263,6 +269,36 @@ fn check_windows(size: Duration, slide: Duration, found: &mut Found<'_>) {
         );
         found.add("window.slide", reason);
     }
+}
+
+/// The second of two would only be asked what the first did not know.
+fn check_providers(providers: &[GeoProvider], found: &mut Found<'_>) {
+    let is_twice = |(at, provider): (usize, &GeoProvider)| {
+        providers.iter().take(at).any(|other| other == provider)
+    };
+    found.require(
+        !providers.iter().enumerate().any(is_twice),
+        "enrich.providers",
+        "names a provider twice; name each once, in the order in which they are asked",
+    );
+}
+
+/// Whoever can read the metrics learns how busy the sites are.
+fn check_http(http: &HttpConfig, found: &mut Found<'_>) {
+    let has_token = !http.token.is_empty();
+    found.require(
+        !has_token || is_token(http.token.reveal()),
+        "http.token",
+        &format!(
+            "must be {LEAST_TOKEN} or more ASCII letters, digits and signs, without blanks; `openssl rand -hex 32` makes one"
+        ),
+    );
+    found.require(
+        !http.listen.is_remote() || has_token || http.allow_remote,
+        "http.listen",
+        "other machines can reach it; set http.token, or http.allow_remote = true where all of them may read the metrics, or \
+         listen on 127.0.0.1",
+    );
 }
 
 fn check_amounts(config: &Config, found: &mut Found<'_>) {

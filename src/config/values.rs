@@ -90,7 +90,10 @@ pub(super) fn list_of<'de, T: clap::ValueEnum, D: serde::Deserializer<'de>>(
     let words = texts(deserializer)?;
     let word = |word: &String| T::from_str(word, false).ok();
     words.iter().map(word).collect::<Option<Vec<T>>>().ok_or_else(|| {
-        serde::de::Error::custom(format!("must be a list of {}", words_of::<T>().join(" and ")))
+        serde::de::Error::custom(format!(
+            "must be a list of {}, or none",
+            words_of::<T>().join(" and ")
+        ))
     })
 }
 

@@ -1,7 +1,7 @@
 //! The account that the server runs as: our own, or, where that is root's, which it refuses, one of its own.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -24,7 +24,9 @@ pub(super) fn as_server(setpriv: &mut Command) -> &mut Command {
 /// Makes the server's part of the folder, and sees whether its account can work there with these programs.
 pub(super) fn prepare(folder: &Folder, binaries: &Path) -> Result<()> {
     let home = folder.server();
-    fs::create_dir(&home).with_context(|| format!("{} cannot be made", home.display()))?;
+    // The socket is in it, and whoever reaches that is the superuser.
+    let private = fs::DirBuilder::new().mode(0o700).create(&home);
+    private.with_context(|| format!("{} cannot be made", home.display()))?;
     if !is_root() {
         return Ok(());
     }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 use super::folder::ANOTHER_PLACE;
 
@@ -54,6 +55,14 @@ impl Process {
         // A group of its own: Ctrl-C is the demo's alone, which ends things in order.
         let child = command.process_group(0).spawn().context(NO_SETPRIV)?;
         Ok(Self { name, death, child, log })
+    }
+
+    /// A field of the first line of its log with this message, if it has said that yet.
+    pub(super) fn said(&self, message: &str, field: &str) -> Option<String> {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let line = lines.find(|line| line.get("message").is_some_and(|said| said == message))?;
+        Some(line.get(field)?.as_str()?.to_owned())
     }
 
     /// Waits for its end, which must be a good one, and come before `stop` is raised.

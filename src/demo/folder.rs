@@ -102,7 +102,8 @@ fn server(folder: &Path) -> PathBuf {
 }
 
 fn sockets(folder: &Path) -> PathBuf {
-    server(folder).join("socket")
+    // Not one below: its path is for people to type.
+    server(folder)
 }
 
 /// The folder for temporary files, from the root on: the server is started elsewhere.

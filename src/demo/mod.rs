@@ -10,6 +10,7 @@ mod kafka;
 mod numbers;
 mod postgres;
 mod screen;
+mod words;
 
 use std::process::Command;
 use std::sync::Arc;
@@ -38,6 +39,8 @@ const QUICK: &[(&str, &str)] = &[
     ("HITSTREAM_WATERMARK__DELAY", "2s"),
     ("HITSTREAM_WATERMARK__IDLE_TIMEOUT", "5s"),
 ];
+/// Variables that name services, and files that may.
+const SERVICES: &[&str] = &["KAFKA_URL", "POSTGRES_URL", "HITSTREAM_CONFIG", "HITSTREAM_ENV_FILE"];
 const SHOW_EVERY: Duration = Duration::from_secs(1);
 /// How often signals are looked at.
 const LOOK: Duration = Duration::from_millis(50);
@@ -86,13 +89,14 @@ pub fn demo(args: &DemoArgs) -> Result<Outcome, CliError> {
         })
         .map_err(needs)
     };
-    let mut pipeline = hitstream("run", &["run"])?;
+    let mut pipeline = hitstream("run", &["run", "--any-port"])?;
     let rate = args.rate.to_string();
     let live = ["--late", "0.5%", "--malformed", "0.1%", "--disorder", "1500ms"];
     let mut traffic = hitstream("generate", &[&["generate", "--rate", &rate], &live[..]].concat())?;
 
-    output::err(&welcome(&postgres, &rate, begin.elapsed()));
-    let reader = Reader::connect(&config).map_err(ended)?;
+    let Some(address) = address(&mut pipeline, &stop)? else { return Ok(signal.outcome()) };
+    output::err(&welcome(&postgres, &address, &rate, begin.elapsed()));
+    let mut reader = Reader::connect(&config).map_err(ended)?;
     let mut screen = Screen::new();
     let mut look = |postgres: &mut Postgres| -> Result<Option<Numbers>, CliError> {
         pipeline.must_live().and_then(|()| postgres.must_live()).map_err(ended)?;
@@ -144,19 +148,46 @@ pub fn demo(args: &DemoArgs) -> Result<Outcome, CliError> {
     Ok(outcome)
 }
 
-fn welcome(postgres: &Postgres, rate: &str, took: Duration) -> String {
+/// Where the pipeline serves HTTP, which it says before all else; `None` when told to stop.
+fn address(pipeline: &mut Process, stop: &AtomicBool) -> Result<Option<String>, CliError> {
+    while !stop.load(Ordering::Relaxed) {
+        if let Some(address) = pipeline.said("serving HTTP", "address") {
+            return Ok(Some(address));
+        }
+        pipeline.must_live().map_err(ended)?;
+        std::thread::sleep(LOOK);
+    }
+    Ok(None)
+}
+
+fn welcome(postgres: &Postgres, address: &str, rate: &str, took: Duration) -> String {
     format!(
-        "hitstream {version}: {rate} hits a second through an embedded Kafka into an embedded PostgreSQL\n\
-         started in {took:.1} s; windows of 10 s that wait 2 s for stragglers, partitions idle after 5 s (by default 5 min,\n\
-         1 min and 1 min): the first final rows come after some 15 s\n\
-         look inside:  {psql}\n\
-         \x20             SELECT * FROM live_web_traffic ORDER BY window_start DESC, num_hits DESC LIMIT 10;\n\
-         \x20             SELECT country_code, sum(num_hits) FROM live_web_traffic_by_country GROUP BY 1 ORDER BY 2 DESC;\n\
-         Ctrl-C ends it and removes all of it; after kill -9 the next demo removes the folder.\n",
+        "hitstream {version}: {rate} hits a second through an embedded Kafka into an\n\
+         embedded PostgreSQL, started in {took:.1} s; windows of 10 s wait 2 s for stragglers,\n\
+         partitions are idle after 5 s (by default 5 min, 1 min, 1 min): the first final\n\
+         rows come after some 15 s\n\
+         {not_heeded}look inside:\n\
+         \x20 {psql}\n\
+         \x20 SELECT * FROM live_web_traffic ORDER BY window_end DESC, num_hits DESC LIMIT 9\n\
+         \x20 SELECT country_code, sum(num_hits) FROM live_web_traffic_by_country GROUP BY 1\n\
+         metrics, health: http://{address}/\n\
+         Ctrl-C ends it and removes all of it; after kill -9 the next demo does.\n",
         version = env!("CARGO_PKG_VERSION"),
         took = took.as_secs_f64(),
+        not_heeded = not_heeded(),
         psql = postgres.psql(),
     )
+}
+
+/// Says, where the environment names services, that these are not they.
+fn not_heeded() -> String {
+    let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let set: Vec<&str> = SERVICES.iter().copied().filter(is_set).collect();
+    match set.as_slice() {
+        [] => String::new(),
+        [one] => format!("{one} is not heeded: a demo has services of its own\n"),
+        many => format!("{} are not heeded: a demo has services of its own\n", many.join(", ")),
+    }
 }
 
 /// The settings of the demo, as variables.

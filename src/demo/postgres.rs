@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -44,7 +43,6 @@ impl Postgres {
             initdb.current_dir("/");
         })?
         .finish(stop)?;
-        run(as_server(&mut Command::new("setpriv")).args(["mkdir", "-m", "700"]).arg(&socket))?;
         // QUIT has it end its sessions and itself at once.
         let process = Process::start("postgres", "QUIT", folder.path(), |server| {
             as_server(server).arg(binaries.join("postgres")).arg("-D").arg(&data);
@@ -149,14 +147,6 @@ fn holds_server(folder: &Path) -> bool {
     folder.join("initdb").exists() && folder.join("postgres").exists()
 }
 
-fn run(command: &mut Command) -> Result<()> {
-    let output = command.output().with_context(|| format!("{command:?} cannot be run"))?;
-    if !output.status.success() {
-        bail!("{command:?} failed: {}", String::from_utf8_lossy(&output.stderr).trim());
-    }
-    Ok(())
-}
-
 /// A list of this one folder, as the server's setting has it.
 fn listed(folder: &Path) -> OsString {
     let mut list = b"\"".to_vec();
@@ -178,6 +168,8 @@ fn in_shell(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
 
     #[test]

@@ -1,5 +1,6 @@
 //! `run`: the pipeline, from settings to its end.
 
+mod health;
 mod repair;
 mod summary;
 
@@ -13,18 +14,20 @@ use hitstream_actors::enricher::{DailyKeyHandle, Providers};
 use hitstream_actors::group_member::kafka::KafkaSource;
 use hitstream_actors::messages::Fatal;
 use hitstream_actors::metrics::Metrics;
-use hitstream_actors::readiness::Readiness;
+use hitstream_actors::readiness::{Part, Readiness};
 use hitstream_actors::store::StoreError;
 use hitstream_actors::supervisor::{Blueprint, PipelineSupervisor, Shutdown};
 use hitstream_actors::writer::postgres::{
-    MigrationReport, PostgresLocations, PostgresSettings, PostgresStore, migrate,
+    ConnectError, MigrationReport, PostgresLocations, PostgresSettings, PostgresStore,
+    PrivateTable, migrate,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use crate::cli::{CliError, Outcome, RunArgs, output};
-use crate::config::{Config, KeptIp};
+use crate::config::{Config, KeptIp, Loaded};
+use crate::http::Vitals;
 use crate::produce::Producer;
 use crate::{database, topic, wiring};
 use summary::{Observer, Summary, Tally};
@@ -42,15 +45,18 @@ const LOOK_AT_DATABASES: Duration = Duration::from_secs(10);
 /// Runs until told to stop, or until all that the topic held at the start is committed.
 ///
 /// # Errors
-/// Settings that fit neither topic nor tables, and a service out of reach where waiting has a limit.
-pub fn run(config: &Config, args: &RunArgs) -> Result<Outcome, CliError> {
+/// Settings that fit neither topic nor tables nor this machine, and a service out of reach where waiting has a limit.
+pub fn run(loaded: &Loaded, args: &RunArgs) -> Result<Outcome, CliError> {
+    let (config, vitals) = (&loaded.config, Vitals::default());
+    // From before anything is waited for, until after all has ended.
+    let _server = health::serve(loaded, args, &vitals)?;
     if args.topic.create_topic {
         let producer = Producer::connect(&config.kafka)?;
         producer.ensure_topic(&config.kafka.topic, args.topic.partitions)?;
     }
     let begin = Instant::now();
     let tally = Tally::default();
-    let stopped = actix::System::new().block_on(pipeline(config, args, tally.clone()))?;
+    let stopped = actix::System::new().block_on(pipeline(config, args, vitals, tally.clone()))?;
     if args.until_end {
         let summary = Summary::new(config, &tally, begin.elapsed(), stopped == Stopped::AtEnd);
         output::answer(args.json, &summary)?;
@@ -67,13 +73,19 @@ enum Stopped {
     BySignal,
 }
 
-async fn pipeline(config: &Config, args: &RunArgs, tally: Tally) -> Result<Stopped, CliError> {
+async fn pipeline(
+    config: &Config,
+    args: &RunArgs,
+    vitals: Vitals,
+    tally: Tally,
+) -> Result<Stopped, CliError> {
     let mut signals = Signals::listen()?;
     let prepared = tokio::select! {
-        prepared = prepare(config, args.until_end) => prepared,
+        prepared = prepare(config, vitals.clone(), args.until_end) => prepared,
         () = signals.next() => return Ok(Stopped::BySignal),
     };
     let (blueprint, source, store) = prepared?;
+    tokio::spawn(health::watch_commits(vitals, health::stall(config)));
     tokio::spawn(keep_databases_fresh(blueprint.providers.clone()));
     if config.privacy.ip == KeptIp::Hash {
         tokio::spawn(keep_daily_key_fresh(store.clone(), blueprint.daily_key.clone()));
@@ -147,19 +159,24 @@ async fn keep_daily_key_fresh(store: Arc<PostgresStore>, handle: DailyKeyHandle)
 /// Brings the tables up, checks that the topic is there, and joins the group.
 async fn prepare(
     config: &Config,
+    Vitals { metrics, readiness }: Vitals,
     until_end: bool,
 ) -> Result<(Blueprint, Arc<KafkaSource>, Arc<PostgresStore>), CliError> {
-    let metrics = Metrics::new();
     let patience = until_end.then_some(PATIENCE);
     let settings = wiring::settings(config, until_end, patience)?;
     let postgres = wiring::postgres(config);
-    let store = Arc::new(PostgresStore::new(postgres.clone(), wiring::pipeline(config)?));
+    metrics
+        .built(env!("CARGO_PKG_VERSION"), option_env!("HITSTREAM_REVISION").unwrap_or("unknown"));
+    let store = PostgresStore::new(postgres.clone(), wiring::pipeline(config)?);
+    let store = Arc::new(store.with_metrics(metrics.clone()));
     let locations: Arc<dyn LocationStore> = Arc::new(PostgresLocations::new(store.clone()));
     let providers = wiring::providers(config, &locations, &metrics)?;
-    let report = migrated(config, &postgres, until_end.then_some(database::LIMIT)).await?;
+    let limit = until_end.then_some(database::LIMIT);
+    let report = migrated(config, &postgres, &readiness, limit).await?;
     if !report.applied.is_empty() {
         info!(applied = report.applied.join(", "), "tables are at version {}", report.version);
     }
+    forget_what_may_not_be_kept(config, &store, &readiness, patience).await?;
     if until_end {
         find_topic(config).await?;
     }
@@ -170,8 +187,8 @@ async fn prepare(
     if config.privacy.ip == KeptIp::Hash {
         // Without it no address could be kept.
         let read = async || Ok(store.daily_key().await);
-        daily_key
-            .replace(patiently(config, patience, "the key of the day is not read", read).await?);
+        let what_fails = "the key of the day is not read";
+        daily_key.replace(patiently(config, &readiness, patience, what_fails, read).await?);
     }
     let blueprint = Blueprint {
         settings,
@@ -180,20 +197,43 @@ async fn prepare(
         providers,
         daily_key,
         observers: Vec::new(),
-        readiness: Readiness::default(),
+        readiness,
         metrics,
     };
     Ok((blueprint, source, store))
+}
+
+/// Empties what a run under other settings has left: nobody else would.
+async fn forget_what_may_not_be_kept(
+    config: &Config,
+    store: &PostgresStore,
+    readiness: &Readiness,
+    patience: Option<Duration>,
+) -> Result<(), CliError> {
+    let what_fails = "a table that may not be kept is not emptied";
+    let tables = [
+        (PrivateTable::Locations, wiring::keeps_locations(config)),
+        (PrivateTable::HashKeys, config.privacy.ip == KeptIp::Hash),
+    ];
+    for (table, _) in tables.into_iter().filter(|(_, is_kept)| !is_kept) {
+        let empty = async || Ok(store.empty(table).await);
+        if patiently(config, readiness, patience, what_fails, empty).await? {
+            info!(table = table.name(), "emptied, for it may not be kept any more");
+        }
+    }
+    Ok(())
 }
 
 /// Brings the tables up.
 async fn migrated(
     config: &Config,
     postgres: &PostgresSettings,
+    readiness: &Readiness,
     limit: Option<Duration>,
 ) -> Result<MigrationReport, CliError> {
-    patiently(config, limit, "the tables are not brought up", async || {
-        let mut client = database::connected(config, postgres, limit).await?;
+    let hear = |error: &ConnectError| readiness.fails(Part::Postgres, error.to_string());
+    patiently(config, readiness, limit, "the tables are not brought up", async || {
+        let mut client = database::connected(config, postgres, limit, hear).await?;
         Ok(migrate(&mut client, postgres).await)
     })
     .await
@@ -202,6 +242,7 @@ async fn migrated(
 /// Does what the start needs, trying again for `limit`, or for ever without one, while PostgreSQL is away.
 async fn patiently<T>(
     config: &Config,
+    readiness: &Readiness,
     limit: Option<Duration>,
     what_fails: &str,
     attempt: impl AsyncFn() -> Result<Result<T, StoreError>, CliError>,
@@ -213,6 +254,7 @@ async fn patiently<T>(
             Ok(done) => return Ok(done),
             Err(StoreError::Unavailable(reason)) if !backoff.is_exhausted() => {
                 let wait = backoff.next_wait();
+                readiness.fails(Part::Postgres, reason.clone());
                 warn!(%reason, retry_in = ?wait, "{what_fails}; trying again");
                 tokio::time::sleep(wait).await;
             }

@@ -18,6 +18,8 @@ const AT_A_TIME: i64 = 100;
 const REST: Duration = Duration::from_secs(30);
 /// How long an address is left alone that the provider failed at.
 const LEFT_ALONE: Duration = Duration::from_secs(600);
+/// How long one is whose location PostgreSQL refuses: the provider may call it something else one day.
+const REFUSED_LEFT_ALONE: Duration = Duration::from_secs(86_400);
 
 /// The time between two addresses; `None` where nothing is repaired.
 pub(super) fn pause(config: &Config) -> Option<Duration> {
@@ -32,9 +34,9 @@ pub(super) async fn repair(
     remote: Arc<dyn RemoteLocator>,
     pause: Duration,
 ) {
-    let mut failed = Failed::default();
+    let mut left_alone = LeftAlone::default();
     loop {
-        match round(&store, &*remote, pause, &mut failed).await {
+        match round(&store, &*remote, pause, &mut left_alone).await {
             Ok(0) => tokio::time::sleep(REST).await,
             Ok(events) => info!(events, "stored events were given their locations"),
             Err(error) => {
@@ -45,14 +47,19 @@ pub(super) async fn repair(
     }
 }
 
-/// Addresses that the provider failed at, and when: they are left alone for a while, so that others get their turn.
+/// Addresses that are left alone, and until when, so that others get their turn.
 #[derive(Default)]
-struct Failed(HashMap<String, Instant>);
+struct LeftAlone(HashMap<String, Instant>);
 
-impl Failed {
-    fn is_left_alone(&mut self, ip: &str) -> bool {
-        self.0.retain(|_, at| at.elapsed() < LEFT_ALONE);
-        self.0.contains_key(ip)
+impl LeftAlone {
+    fn add(&mut self, ip: String, time: Duration) {
+        self.0.insert(ip, Instant::now() + time);
+    }
+
+    fn now(&mut self) -> Vec<&str> {
+        let now = Instant::now();
+        self.0.retain(|_, until| now < *until);
+        self.0.keys().map(String::as_str).collect()
     }
 }
 
@@ -61,13 +68,10 @@ async fn round(
     store: &PostgresStore,
     remote: &dyn RemoteLocator,
     pause: Duration,
-    failed: &mut Failed,
+    left_alone: &mut LeftAlone,
 ) -> Result<u64, StoreError> {
     let mut repaired = 0;
-    for events in store.waiting_events(AT_A_TIME).await? {
-        if failed.is_left_alone(&events.ip) {
-            continue;
-        }
+    for events in store.waiting_events(AT_A_TIME, &left_alone.now()).await? {
         tokio::time::sleep(pause).await;
         let found = look(remote, &events).await;
         match &found {
@@ -75,13 +79,20 @@ async fn round(
             Err(GeoStatus::Quota) => break,
             Err(status) if status.is_transient() => {
                 debug!(reason = %status, "no location for stored events yet");
-                failed.0.insert(events.ip, Instant::now());
+                left_alone.add(events.ip, LEFT_ALONE);
                 continue;
             }
             _ => {}
         }
         let found = found.map(|location| (location, remote.source()));
-        repaired += store.repair(&events, &found).await?;
+        match store.repair(&events, &found).await {
+            Ok(events) => repaired += events,
+            Err(StoreError::Refused(reason)) => {
+                debug!(%reason, "a location of stored events cannot be stored");
+                left_alone.add(events.ip, REFUSED_LEFT_ALONE);
+            }
+            Err(error) => return Err(error),
+        }
     }
     Ok(repaired)
 }

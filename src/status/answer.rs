@@ -15,81 +15,81 @@ use crate::frontier::{Standing, State, standings};
 
 /// The answer. Serialized, it is that of `status --json`.
 #[derive(Debug, Serialize)]
-pub(super) struct Answer<'a> {
-    pub(super) topic: &'a str,
-    pub(super) group: &'a str,
+pub(crate) struct Answer<'a> {
+    pub(crate) topic: &'a str,
+    pub(crate) group: &'a str,
     /// Schema and database.
-    pub(super) database: String,
+    pub(crate) database: String,
     /// Windows that end at or before this are final; null before the first is.
-    pub(super) frontier: Option<Moment>,
+    pub(crate) frontier: Option<Moment>,
     /// Since the frontier last moved.
-    pub(super) frontier_age_seconds: f64,
+    pub(crate) frontier_age_seconds: f64,
     /// Partitions whose watermark is the least; none where all are idle or released.
-    pub(super) held_by: Vec<i32>,
+    pub(crate) held_by: Vec<i32>,
     /// Records in Kafka that are not in the tables; null where Kafka does not say.
-    pub(super) lag_records: Option<i64>,
-    pub(super) partitions: Vec<PartitionAnswer>,
+    pub(crate) lag_records: Option<i64>,
+    pub(crate) partitions: Vec<PartitionAnswer>,
     /// The earliest ones, by their end.
-    pub(super) open_windows: Vec<WindowAnswer>,
-    pub(super) open_windows_total: i64,
-    pub(super) ledger: LedgerAnswer,
+    pub(crate) open_windows: Vec<WindowAnswer>,
+    pub(crate) open_windows_total: i64,
+    pub(crate) ledger: LedgerAnswer,
     /// Who was the last to commit some partition.
-    pub(super) instances: Vec<InstanceAnswer>,
-    pub(super) notes: Vec<String>,
+    pub(crate) instances: Vec<InstanceAnswer>,
+    pub(crate) notes: Vec<String>,
     /// Why the lag is unknown, where Kafka does not say; people read it on standard error.
-    pub(super) error: Option<String>,
+    pub(crate) error: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct PartitionAnswer {
-    pub(super) partition: i32,
+pub(crate) struct PartitionAnswer {
+    pub(crate) partition: i32,
     /// First offset that is not in the tables.
-    pub(super) next_offset: i64,
+    pub(crate) next_offset: i64,
     /// The offset after Kafka's last record; null where Kafka does not say, as the two that follow.
-    pub(super) end_offset: Option<i64>,
-    pub(super) lag_records: Option<i64>,
+    pub(crate) end_offset: Option<i64>,
+    pub(crate) lag_records: Option<i64>,
     /// From the Kafka timestamp of the first record that is not in the tables to now; 0 where there is none.
-    pub(super) oldest_unread_seconds: Option<f64>,
+    pub(crate) oldest_unread_seconds: Option<f64>,
     /// Greatest event time less `watermark.delay`; null before the first hit.
-    pub(super) watermark: Option<Moment>,
-    pub(super) state: State,
+    pub(crate) watermark: Option<Moment>,
+    pub(crate) state: State,
     /// How long the claim to be idle is still valid; null without one, and after a release by hand, which has no end.
-    pub(super) idle_seconds_left: Option<f64>,
+    pub(crate) idle_seconds_left: Option<f64>,
     /// Who committed last; null before the first commit.
-    pub(super) owner: Option<String>,
-    pub(super) last_commit_seconds: Option<f64>,
+    pub(crate) owner: Option<String>,
+    pub(crate) last_commit_seconds: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct WindowAnswer {
-    pub(super) window_start: Moment,
-    pub(super) window_end: Moment,
-    pub(super) rows: i64,
-    pub(super) hits: i64,
+pub(crate) struct WindowAnswer {
+    pub(crate) window_start: Moment,
+    pub(crate) window_end: Moment,
+    pub(crate) rows: i64,
+    pub(crate) hits: i64,
     /// Whether the frontier has passed it: it is only left to be moved.
-    pub(super) is_final: bool,
+    pub(crate) is_final: bool,
     /// Partitions whose watermark is behind its end and that hold the frontier or would.
-    pub(super) waits_for: Vec<i32>,
+    pub(crate) waits_for: Vec<i32>,
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct LedgerAnswer {
-    pub(super) records: i64,
-    pub(super) accepted: i64,
-    pub(super) rejected: i64,
-    pub(super) sanitised: i64,
-    pub(super) stored: i64,
-    pub(super) counted: i64,
-    pub(super) late: i64,
-    pub(super) diverted: i64,
-    pub(super) lost: i64,
+pub(crate) struct LedgerAnswer {
+    pub(crate) records: i64,
+    pub(crate) accepted: i64,
+    pub(crate) rejected: i64,
+    pub(crate) sanitised: i64,
+    pub(crate) stored: i64,
+    pub(crate) counted: i64,
+    pub(crate) late: i64,
+    pub(crate) diverted: i64,
+    pub(crate) lost: i64,
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct InstanceAnswer {
-    pub(super) owner: String,
-    pub(super) partitions: Vec<i32>,
-    pub(super) last_commit_seconds: f64,
+pub(crate) struct InstanceAnswer {
+    pub(crate) owner: String,
+    pub(crate) partitions: Vec<i32>,
+    pub(crate) last_commit_seconds: f64,
 }
 
 impl<'a> Answer<'a> {

@@ -8,18 +8,18 @@ mod words;
 use crate::cli::{CliError, Outcome, StatusArgs, output};
 use crate::config::Config;
 use crate::{database, topic, wiring};
-use answer::Answer;
-use tables::Facts;
+pub(crate) use answer::Answer;
+pub(crate) use tables::{Facts, read as read_facts};
 use unread::Unread;
+pub(crate) use words::{duration, held};
 
 /// Says where the pipeline stands. Where Kafka does not answer, it says what the tables alone tell, and then fails.
 ///
 /// # Errors
 /// PostgreSQL or Kafka out of reach, no such topic, no pipeline yet.
 pub fn status(config: &Config, args: &StatusArgs) -> Result<Outcome, CliError> {
-    let facts = facts(config)?;
-    // After the tables: what Kafka has can only be more than what they were made from.
-    let unread = topic::describe(config).and_then(|topic| Unread::read(config, &facts, &topic));
+    let facts = own_facts(config)?;
+    let unread = unread(config, &facts);
     output::answer(args.json, &Answer::new(config, &facts, unread.as_ref()))?;
     match unread {
         // The answer has its text.
@@ -28,11 +28,26 @@ pub fn status(config: &Config, args: &StatusArgs) -> Result<Outcome, CliError> {
     }
 }
 
-fn facts(config: &Config) -> Result<Facts, CliError> {
+/// Puts beside the tables what Kafka has; blocks.
+///
+/// # Errors
+/// Kafka out of reach.
+pub(crate) fn beside_kafka<'a>(config: &Config, facts: &'a Facts) -> Result<Answer<'a>, CliError> {
+    let unread = unread(config, facts)?;
+    Ok(Answer::new(config, facts, Ok(&unread)))
+}
+
+/// After the tables: what Kafka has can only be more than what they were made from.
+fn unread(config: &Config, facts: &Facts) -> Result<Unread, CliError> {
+    topic::describe(config).and_then(|topic| Unread::read(config, facts, &topic))
+}
+
+/// The facts, where they are this pipeline's.
+fn own_facts(config: &Config) -> Result<Facts, CliError> {
     let settings = wiring::postgres(config);
     let facts = database::block_on(async {
         let mut client = database::connected_at_once(config, &settings).await?;
-        tables::read(config, &mut client).await
+        read_facts(config, &mut client).await
     })?;
     belongs(&facts, config)?;
     Ok(facts)

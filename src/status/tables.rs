@@ -12,8 +12,8 @@ use crate::database;
 
 /// Everything that is told.
 #[derive(Debug)]
-pub(super) struct Facts {
-    pub(super) frontier: FrontierReport,
+pub(crate) struct Facts {
+    pub(crate) frontier: FrontierReport,
     /// Seconds since the frontier last moved.
     pub(super) frontier_age: f64,
     /// What the schema belongs to.
@@ -62,7 +62,7 @@ const LEDGER: &str = "SELECT coalesce(sum(records), 0)::bigint, coalesce(sum(acc
      coalesce(sum(lost), 0)::bigint FROM partition_progress";
 
 /// Reads all in one read-only snapshot: a commit is in it whole or not at all.
-pub(super) async fn read(config: &Config, client: &mut Client) -> Result<Facts, CliError> {
+pub(crate) async fn read(config: &Config, client: &mut Client) -> Result<Facts, CliError> {
     database::must_have_tables(config, client).await?;
     let facts = read_snapshot(client).await;
     let facts = facts.map_err(|error| database::query_failure(config, &error))?;

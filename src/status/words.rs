@@ -134,7 +134,7 @@ fn waits_for(window: &WindowAnswer) -> String {
 }
 
 /// Who holds the frontier.
-fn held(by: &[i32]) -> String {
+pub(crate) fn held(by: &[i32]) -> String {
     if by.is_empty() {
         "no partition holds it: each is idle or released".to_owned()
     } else {
@@ -157,7 +157,7 @@ fn ago(seconds: Option<f64>) -> String {
 }
 
 /// A span in seconds, or tenths of them where they are few.
-fn duration(seconds: f64) -> String {
+pub(crate) fn duration(seconds: f64) -> String {
     if seconds < 10.0 {
         return format!("{seconds:.1}s");
     }

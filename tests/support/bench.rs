@@ -69,8 +69,9 @@ impl Bench {
         };
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let topic = format!("hs_{name}_{}_{number}", std::process::id());
-        let bench =
-            Self { database: topic.clone(), topic, kafka_url, postgres_url, settings: Vec::new() };
+        // Instances of many tests run at a time.
+        let settings = vec![("HITSTREAM_HTTP__LISTEN".to_owned(), "127.0.0.1:0".to_owned())];
+        let bench = Self { database: topic.clone(), topic, kafka_url, postgres_url, settings };
         let create = format!("CREATE DATABASE {}{options}", bench.database);
         Client::connect(&bench.postgres_url, NoTls).unwrap().batch_execute(&create).unwrap();
         Some(bench)
@@ -86,6 +87,11 @@ impl Bench {
     pub(crate) fn set(&mut self, name: &str, value: impl Display) {
         self.settings.retain(|(known, _)| known != name);
         self.settings.push((name.to_owned(), value.to_string()));
+    }
+
+    /// Leaves a setting at its default.
+    pub(crate) fn unset(&mut self, name: &str) {
+        self.settings.retain(|(known, _)| known != name);
     }
 
     /// The URL of the bench's own database.

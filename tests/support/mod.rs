@@ -4,6 +4,7 @@ pub(crate) mod bench;
 pub(crate) mod expected;
 pub(crate) mod group;
 pub(crate) mod hit;
+pub(crate) mod http;
 #[expect(dead_code, reason = "the tests of the provider itself, in actors/tests, use all of it")]
 pub(crate) mod ip2location;
 pub(crate) mod kafka;

@@ -15,7 +15,7 @@ use hitstream_domain::watermark::{Placement, TimeRules, Watermark};
 
 use super::book;
 use crate::enricher::{EVENT_COLUMNS, RowLayout, enricher_for};
-use crate::messages::PartitionPart;
+use crate::messages::{PartitionPart, Told};
 use crate::packed::{Day, PackedRows};
 use crate::refuse::{Kept, RefuseList};
 use crate::settings::KeepSettings;
@@ -71,6 +71,7 @@ pub struct PartitionFold {
     /// Bytes of events that an enricher's last batch had, more or less.
     typical_batch: usize,
     claim: Option<IdleClaim>,
+    told: Told,
 }
 
 impl PartitionFold {
@@ -97,6 +98,7 @@ impl PartitionFold {
             events_sent_bytes: 0,
             typical_batch: 0,
             claim: None,
+            told: Told::default(),
             settings,
         }
     }
@@ -153,6 +155,10 @@ impl PartitionFold {
         }
         self.next = record.offset.next();
         self.ledger.records += 1;
+        if let Some(arrived) = record.timestamp {
+            self.told.arrivals.add(arrived);
+            self.told.last = Some(arrived);
+        }
         // The decoder is moved out so that the event may borrow from it while the rest of the state changes.
         let mut decoder = self.decoder.take().unwrap_or_default();
         let decoded = decode(&mut decoder, record.value);
@@ -185,6 +191,8 @@ impl PartitionFold {
 
     /// Ends the epoch, once its events and sums were taken out: the partition's part in it.
     pub fn cut(&mut self) -> PartitionPart {
+        let watermark = self.watermark.value();
+        self.told.watermark = (watermark > EventTime::NEG_INFINITY).then_some(watermark);
         let part = PartitionPart {
             partition: self.partition,
             incarnation: self.settings.incarnation,
@@ -194,6 +202,7 @@ impl PartitionFold {
             ledger: std::mem::take(&mut self.ledger),
             rejects: std::mem::take(&mut self.rejects).freeze(),
             claim: self.claim.take(),
+            told: std::mem::take(&mut self.told),
         };
         self.from = self.next;
         self.events_sent_bytes = 0;
@@ -297,6 +306,9 @@ impl PartitionFold {
 
     fn reject(&mut self, record: Record<'_>, reject: &Reject) {
         self.ledger.rejected += 1;
+        if let Some(count) = self.told.rejected.get_mut(reject.reason as usize) {
+            *count += 1;
+        }
         let kept = self.settings.refuse.rejects.get(&(self.partition, record.offset));
         let (with_detail, with_payload) = match kept {
             // What is wrong with it is told in words of its own.

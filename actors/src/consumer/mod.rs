@@ -8,6 +8,7 @@ use std::time::Duration;
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, WrapFuture};
 use hitstream_domain::idle::IdleWatch;
 use hitstream_domain::rollup::Pairs;
+use prometheus::IntCounter;
 use tracing::debug;
 
 pub use fold::{FoldSettings, PartitionFold};
@@ -53,6 +54,8 @@ pub struct PartitionConsumer {
     /// Whether the last epoch was cut. The actor ends when nobody can send to it any more: the source may go on for a
     /// while, and must not find a closed mailbox.
     pub has_ended: bool,
+    /// Counts what it takes.
+    pub consumed: IntCounter,
     /// Reports this actor's death.
     pub watch: DeathWatch,
 }
@@ -107,6 +110,7 @@ impl Handler<RecordBatch> for PartitionConsumer {
     type Result = ();
 
     fn handle(&mut self, batch: RecordBatch, _: &mut Self::Context) {
+        self.watch.handles();
         if self.has_ended {
             return;
         }
@@ -129,6 +133,7 @@ impl Handler<RecordBatch> for PartitionConsumer {
         {
             idle.accepted(clock::monotonic());
         }
+        self.consumed.inc_by(events as u64);
         let grown = self.fold.bytes().saturating_sub(bytes);
         self.intake.decoded(events, self.fold.keys().saturating_sub(keys), grown);
         for (enricher, (events, placements)) in self.enrichers.iter().zip(self.fold.take_events()) {
@@ -152,6 +157,7 @@ impl Handler<CutEpoch> for PartitionConsumer {
     type Result = ();
 
     fn handle(&mut self, CutEpoch { cut, is_last }: CutEpoch, _: &mut Self::Context) {
+        self.watch.handles();
         fault_point!("consumer::before_cut");
         self.hand_sums_on();
         let part = self.fold.cut();
@@ -163,7 +169,7 @@ impl Handler<CutEpoch> for PartitionConsumer {
             enricher.send(EventsEnd(cut));
         }
         fault_point!("consumer::amid_cut");
-        self.writer.send(EpochPart { cut, part: Part::Partition(part) });
+        self.writer.send(EpochPart { cut, part: Part::Partition(Box::new(part)) });
         if is_last {
             self.has_ended = true;
             self.watch.retire();

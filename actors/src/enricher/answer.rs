@@ -3,11 +3,13 @@
 use hitstream_domain::geo::{GeoSource, GeoStatus, Location};
 use hitstream_domain::rollup::Dimension;
 
+use super::lookups::LookupOutcome;
 use crate::packed::PackedRows;
 
 /// An address's location, or why there is none; its columns are packed once, however many hits it has.
 #[derive(Debug)]
 pub(super) struct Answer {
+    outcome: LookupOutcome,
     location: Location,
     packed: Box<[u8]>,
 }
@@ -15,13 +17,20 @@ pub(super) struct Answer {
 impl Answer {
     /// Somebody knows.
     pub(super) fn located(location: Location, source: GeoSource) -> Self {
-        Self { packed: pack(Some(source), None, &location), location }
+        let outcome = LookupOutcome::located(source);
+        Self { outcome, packed: pack(Some(source), None, &location), location }
     }
 
     /// Nobody does.
     pub(super) fn unlocated(status: GeoStatus) -> Self {
         let location = Location::default();
-        Self { packed: pack(None, Some(status), &location), location }
+        let outcome = LookupOutcome::unlocated(status);
+        Self { outcome, packed: pack(None, Some(status), &location), location }
+    }
+
+    /// Who answered, and what.
+    pub(super) fn outcome(&self) -> LookupOutcome {
+        self.outcome
     }
 
     /// The geographic columns of a row, `geo_source` and `geo_status` before them.
@@ -38,6 +47,17 @@ impl Answer {
             Dimension::Host | Dimension::Referrer => None,
         }
     }
+}
+
+/// Whether somebody knew the place of these geographic columns: who, is the first of them.
+pub(crate) fn is_located(columns: &[u8]) -> bool {
+    const NULL: [u8; 4] = (-1_i32).to_be_bytes();
+    !columns.starts_with(&NULL)
+}
+
+/// The geographic columns of an event whose place PostgreSQL refuses.
+pub(crate) fn without_place() -> Box<[u8]> {
+    pack(None, Some(GeoStatus::Error), &Location::default())
 }
 
 /// In the order of [`super::EVENT_FIELDS`].

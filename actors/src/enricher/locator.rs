@@ -11,6 +11,7 @@ use lru::LruCache;
 
 use super::answer::Answer;
 use super::database::{Database, DatabaseHandle};
+use crate::refuse::RefuseList;
 
 /// So long what a remote provider did not know is taken for unknown here; it remembers for longer by its own settings.
 const FAILURE_KEPT: Duration = Duration::from_secs(5);
@@ -22,7 +23,7 @@ pub trait RemoteLocator: Send + Sync {
     /// Who that is.
     fn source(&self) -> GeoSource;
 
-    /// Asks where an address is that so many hits wait for. Those who ask for the same address get the same answer.
+    /// Asks where an address is that so many hits wait for; none does where it is asked for later use. Those who ask for the same address get the same answer.
     fn locate(&self, ip: IpAddr, hits: u32) -> BoxFuture<'static, Result<Location, GeoStatus>>;
 }
 
@@ -65,9 +66,19 @@ impl Providers {
 
 /// What a look at an address came to.
 pub(super) enum Look {
-    Known(Arc<Answer>),
+    Known {
+        answer: Arc<Answer>,
+        /// Whether it was in the cache.
+        is_cached: bool,
+    },
     /// The remote provider at this place of the chain has to be asked.
     Ask(IpAddr, usize),
+}
+
+impl Look {
+    fn fresh(answer: Arc<Answer>) -> Self {
+        Self::Known { answer, is_cached: false }
+    }
 }
 
 /// One enricher's way to answers, with a cache of its own.
@@ -76,6 +87,7 @@ pub(super) struct Locator {
     cache: LruCache<IpAddr, Cached>,
     /// Databases as of the present batch, by their places in the chain.
     databases: Vec<Option<Arc<Database>>>,
+    refuse: Arc<RefuseList>,
     unlocated: Unlocated,
 }
 
@@ -86,11 +98,15 @@ struct Cached {
 }
 
 impl Locator {
-    /// Keeps what it learns of this many addresses.
-    pub(super) fn new(providers: Providers, addresses: NonZeroUsize) -> Self {
+    /// Keeps what it learns of this many addresses; places that were refused are none.
+    pub(super) fn new(
+        providers: Providers,
+        addresses: NonZeroUsize,
+        refuse: Arc<RefuseList>,
+    ) -> Self {
         let databases = vec![None; providers.0.len()];
         let cache = LruCache::new(addresses);
-        Self { providers, cache, databases, unlocated: Unlocated::new() }
+        Self { providers, cache, databases, refuse, unlocated: Unlocated::new() }
     }
 
     /// Takes up databases that were replaced; for the beginning of a batch.
@@ -111,17 +127,17 @@ impl Locator {
     pub(super) fn look(&mut self, ip: Option<&str>, now: Duration) -> Look {
         let ip = match ip.map_or(Err(GeoStatus::InvalidIp), address) {
             Ok(ip) => ip,
-            Err(status) => return Look::Known(self.unlocated.of(status)),
+            Err(status) => return Look::fresh(self.unlocated.of(status)),
         };
         if let Some(cached) = self.cache.get(&ip)
             && cached.until.is_none_or(|until| now < until)
         {
-            return Look::Known(Arc::clone(&cached.answer));
+            return Look::Known { answer: Arc::clone(&cached.answer), is_cached: true };
         }
         match self.look_up(ip) {
-            Look::Known(answer) => {
+            Look::Known { answer, .. } => {
                 self.keep(ip, &answer, None);
-                Look::Known(answer)
+                Look::fresh(answer)
             }
             ask @ Look::Ask(..) => ask,
         }
@@ -158,7 +174,7 @@ impl Locator {
     fn conclude(&self, place: usize, ip: IpAddr, said: Result<Location, GeoStatus>) -> Arc<Answer> {
         match (said, self.providers.0.get(place)) {
             (Ok(location), Some(Provider::Remote(remote))) => {
-                Arc::new(Answer::located(location, remote.source()))
+                self.located(location, remote.source())
             }
             (Ok(_), _) => self.unlocated.of(GeoStatus::Error),
             (Err(status), _) => self.conclude_without_remote(ip, status),
@@ -170,7 +186,7 @@ impl Locator {
         let behind = self.databases.iter().flatten();
         let mut found = behind.filter_map(|database| database.lookup(ip));
         match found.next() {
-            Some(location) => Arc::new(Answer::located(location, GeoSource::Database)),
+            Some(location) => self.located(location, GeoSource::Database),
             None => self.unlocated.of(status),
         }
     }
@@ -181,10 +197,7 @@ impl Locator {
                 (Provider::Remote(_), _) => return Look::Ask(ip, place),
                 (Provider::Database(_), Some(Some(database))) => {
                     if let Some(location) = database.lookup(ip) {
-                        return Look::Known(Arc::new(Answer::located(
-                            location,
-                            GeoSource::Database,
-                        )));
+                        return Look::fresh(self.located(location, GeoSource::Database));
                     }
                 }
                 (Provider::Database(_), _) => {}
@@ -192,7 +205,15 @@ impl Locator {
         }
         let nobody = self.providers.0.is_empty();
         let status = if nobody { GeoStatus::Disabled } else { GeoStatus::NotFound };
-        Look::Known(self.unlocated.of(status))
+        Look::fresh(self.unlocated.of(status))
+    }
+
+    fn located(&self, location: Location, source: GeoSource) -> Arc<Answer> {
+        let answer = Answer::located(location, source);
+        if self.refuse.places.contains(answer.columns()) {
+            return self.unlocated.of(GeoStatus::Error);
+        }
+        Arc::new(answer)
     }
 
     fn keep(&mut self, ip: IpAddr, answer: &Arc<Answer>, until: Option<Duration>) {
@@ -216,5 +237,72 @@ impl Unlocated {
     fn of(&self, status: GeoStatus) -> Arc<Answer> {
         let known = self.0.iter().find(|(of, _)| *of == status);
         known.map_or_else(|| Arc::new(Answer::unlocated(status)), |(_, answer)| Arc::clone(answer))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const TEXT: &str = "8.8.8.8";
+
+    /// Somebody whose words the test says itself.
+    struct Elsewhere;
+
+    impl RemoteLocator for Elsewhere {
+        fn source(&self) -> GeoSource {
+            GeoSource::Ip2Location
+        }
+
+        fn locate(&self, _: IpAddr, _: u32) -> BoxFuture<'static, Result<Location, GeoStatus>> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    fn locator(refuse: RefuseList) -> Locator {
+        let providers = Providers::new(vec![Provider::Remote(Arc::new(Elsewhere))]);
+        Locator::new(providers, NonZeroUsize::MIN, Arc::new(refuse))
+    }
+
+    fn sweden() -> Location {
+        Location { country_code: Some("SE".into()), ..Location::default() }
+    }
+
+    /// What is known of the address at a time; nothing where somebody has to be asked.
+    fn known(locator: &mut Locator, now: Duration) -> Option<Vec<u8>> {
+        match locator.look(Some(TEXT), now) {
+            Look::Known { answer, .. } => Some(answer.columns().to_vec()),
+            Look::Ask(..) => None,
+        }
+    }
+
+    #[test]
+    fn what_a_remote_provider_did_not_know_is_asked_again_soon_and_what_it_knew_is_not() {
+        let (said, began) = ([Err(GeoStatus::NotFound), Ok(sweden())], 100 * SECOND);
+        for (said, kept_for) in said.into_iter().zip([FAILURE_KEPT, ANSWER_KEPT]) {
+            let mut locator = locator(RefuseList::default());
+            assert_eq!(known(&mut locator, began), None);
+            let answer = locator.learn(0, TEXT.parse().unwrap(), said, began);
+            let columns = Some(answer.columns().to_vec());
+            assert_eq!(known(&mut locator, began), columns);
+            assert_eq!(known(&mut locator, began + kept_for - SECOND), columns);
+            assert_eq!(known(&mut locator, began + kept_for), None);
+        }
+        assert!(FAILURE_KEPT <= 10 * SECOND, "the provider itself remembers for longer");
+    }
+
+    #[test]
+    fn place_that_was_refused_is_none() {
+        let refused = Answer::located(sweden(), GeoSource::Ip2Location).columns().into();
+        let mut locator = locator(RefuseList { places: [refused].into(), ..RefuseList::default() });
+        let of = |answer: Arc<Answer>| answer.columns().to_vec();
+        let ip = TEXT.parse().unwrap();
+        let error = Answer::unlocated(GeoStatus::Error).columns().to_vec();
+        assert_eq!(of(locator.learn(0, ip, Ok(sweden()), SECOND)), error);
+        assert_eq!(known(&mut locator, SECOND), Some(error));
+        let elsewhere = Location { country_code: Some("NO".into()), ..Location::default() };
+        let norway = Answer::located(elsewhere.clone(), GeoSource::Ip2Location).columns().to_vec();
+        assert_eq!(of(locator.learn(0, ip, Ok(elsewhere), SECOND)), norway);
     }
 }

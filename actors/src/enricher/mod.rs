@@ -8,6 +8,7 @@ mod daily_key;
 pub mod database;
 pub mod ip2location;
 mod locator;
+mod lookups;
 mod row;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -22,19 +23,24 @@ use hitstream_domain::geo::GeoStatus;
 use hitstream_domain::privacy::{DailyKey, IpPrivacy};
 use hitstream_domain::rollup::{KeyHasher, Presum, ROLLUPS};
 use hitstream_domain::watermark::Placement;
+use prometheus::IntCounterVec;
 
+pub(crate) use self::answer::{is_located, without_place};
 pub use self::daily_key::DailyKeyHandle;
 pub use self::locator::{Provider, Providers, RemoteLocator};
 pub use self::row::RowLayout;
+pub(crate) use self::row::split_place;
 
 use self::answer::Answer;
 use self::locator::{Locator, Look};
+use self::lookups::Lookups;
 use crate::clock;
 use crate::faults::fault_point;
 use crate::intake::Intake;
 use crate::link::{DeathWatch, Link, Watched};
 use crate::messages::{Cut, EpochPart, EventBatch, EventsEnd, HitsEnd, Located, Part};
 use crate::packed::{FrozenRows, PackedRows, RowOrigin};
+use crate::refuse::RefuseList;
 use crate::settings::KeepSettings;
 use crate::window::{MAX_PRESUMMED_KEYS, WindowShard, hand_on};
 use crate::writer::Writer;
@@ -86,6 +92,8 @@ pub struct Enricher {
     parked: HashMap<IpAddr, Vec<Parked>>,
     /// Consumers whose events of the ending epoch are all here.
     marks: usize,
+    /// Looks that are not counted yet.
+    told: Lookups,
     /// Room in which batches are completed, one after another.
     packing: PackedRows,
 }
@@ -96,6 +104,8 @@ pub struct EnricherParts {
     pub providers: Providers,
     /// How many addresses it keeps in its cache.
     pub cached_addresses: NonZeroUsize,
+    /// What PostgreSQL refused before.
+    pub refuse: Arc<RefuseList>,
     /// `enrich.deadline`: how long an epoch waits for remote answers once all its events are here.
     pub deadline: Duration,
     /// How rows come; only events are stored.
@@ -110,6 +120,8 @@ pub struct EnricherParts {
     pub hasher: KeyHasher,
     /// Where memory is accounted.
     pub intake: Arc<Intake>,
+    /// Counts looks at where visitors are, by provider and outcome.
+    pub lookups: IntCounterVec,
     /// Where sums go, by host.
     pub shards: Vec<Link<WindowShard>>,
     /// Where completed events go.
@@ -151,7 +163,8 @@ struct Parked {
 impl Enricher {
     /// An enricher without events.
     pub fn new(parts: EnricherParts) -> Self {
-        let locator = Locator::new(parts.providers.clone(), parts.cached_addresses);
+        let (providers, refuse) = (parts.providers.clone(), Arc::clone(&parts.refuse));
+        let locator = Locator::new(providers, parts.cached_addresses, refuse);
         Self {
             parts,
             locator,
@@ -159,6 +172,7 @@ impl Enricher {
             asked: HashSet::new(),
             parked: HashMap::new(),
             marks: 0,
+            told: Lookups::default(),
             packing: PackedRows::default(),
         }
     }
@@ -234,6 +248,8 @@ impl Enricher {
             }
             if !over.is_empty() {
                 let answer = self.locator.conclude_without_remote(ip, GeoStatus::Timeout);
+                self.told.add(answer.outcome(), over.len() as u64);
+                self.told.flush(&self.parts.lookups);
                 self.complete_parked(over, &answer);
             }
         }
@@ -327,6 +343,7 @@ impl Handler<EventBatch> for Enricher {
     type Result = ();
 
     fn handle(&mut self, batch: EventBatch, ctx: &mut Self::Context) {
+        self.parts.watch.handles();
         let EventBatch { epoch, events, placements } = batch;
         if let Some(range) = events.range() {
             self.parts.watch.working_on(range);
@@ -346,7 +363,11 @@ impl Handler<EventBatch> for Enricher {
             let placement = placements.next();
             let (_, ip) = self.parts.layout.read(row);
             match self.locator.look(ip, now) {
-                Look::Known(answer) => {
+                Look::Known { answer, is_cached } => {
+                    self.told.add(
+                        if is_cached { answer.outcome().cached() } else { answer.outcome() },
+                        1,
+                    );
                     let hit = Hit { origin, row, placement };
                     work.complete(&self.parts, hit, &answer, key.as_ref(), &mut rows);
                 }
@@ -371,6 +392,7 @@ impl Handler<EventBatch> for Enricher {
         if !frozen.origins().is_empty() {
             work.rows.push(frozen);
         }
+        self.told.flush(&self.parts.lookups);
         self.ask(asked, ctx);
     }
 }
@@ -382,6 +404,8 @@ impl Handler<Located> for Enricher {
         self.asked.remove(&ip);
         let answer = self.locator.learn(place, ip, said, clock::monotonic());
         let Some(parked) = self.parked.remove(&ip) else { return };
+        self.told.add(answer.outcome(), parked.len() as u64);
+        self.told.flush(&self.parts.lookups);
         let mut epochs: Vec<u64> = parked.iter().map(|parked| parked.epoch).collect();
         epochs.dedup();
         self.complete_parked(parked, &answer);
@@ -395,6 +419,7 @@ impl Handler<EventsEnd> for Enricher {
     type Result = ();
 
     fn handle(&mut self, EventsEnd(cut): EventsEnd, ctx: &mut Self::Context) {
+        self.parts.watch.handles();
         self.marks += 1;
         if self.marks < cut.consumers {
             return;

@@ -44,6 +44,18 @@ impl RowLayout {
     }
 }
 
+/// Columns of `processed_events` before the geographic ones.
+const BEFORE_PLACE: usize = 12;
+
+/// A complete row of `processed_events`: what stands before its geographic columns, and those.
+pub(crate) fn split_place(row: &[u8]) -> (&[u8], &[u8]) {
+    let mut fields = Fields::of(row);
+    for _ in 0..BEFORE_PLACE {
+        fields.next();
+    }
+    row.split_at(row.len() - fields.0.len())
+}
+
 fn text(field: Option<&[u8]>) -> Option<&str> {
     field.and_then(|bytes| str::from_utf8(bytes).ok())
 }
@@ -84,6 +96,7 @@ mod tests {
     fn places_are_those_of_the_columns() {
         let (host, ip) = RowLayout::Event.places();
         assert_eq!((EVENT_FIELDS[host], EVENT_FIELDS[ip]), ("host", "ip"));
+        assert_eq!(EVENT_FIELDS[BEFORE_PLACE], "geo_source");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! `Finalizer`: advances the frontier when a window may have become final, moves final windows, and knows when
 //! `run --until-end` has reached its end.
 
+mod watched;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,9 +13,11 @@ use hitstream_domain::watermark::TimeRules;
 use tracing::{debug, info, warn};
 
 use crate::backoff::Backoff;
+use crate::clock;
 use crate::faults::fault_point;
 use crate::link::{DeathWatch, Watched};
 use crate::messages::{EndReason, EpochCommitted, Fatal, GenerationEnded, ReadUntil};
+use crate::metrics::Metrics;
 use crate::readiness::{Part, Readiness};
 use crate::store::{Claims, Move, Store, StoreError, Survey};
 
@@ -21,6 +25,8 @@ use crate::store::{Claims, Move, Store, StoreError, Survey};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often to look for sessions of frozen instances.
 const LOOK_FOR_HUNG: Duration = Duration::from_secs(2);
+/// How often open windows are counted, which takes PostgreSQL a look at each of their rows.
+const COUNT_OPEN: Duration = Duration::from_secs(15);
 /// How long to wait for another instance that is moving windows.
 const MOVER_WAIT: Duration = Duration::from_millis(20);
 
@@ -40,6 +46,8 @@ pub struct Finalizer {
     pub ended: Recipient<GenerationEnded>,
     /// Whether a round is under way, and whether another was asked for meanwhile.
     pub round: Round,
+    /// What is measured.
+    pub metrics: Metrics,
     /// Who asks whether PostgreSQL answers.
     pub readiness: Readiness,
     /// Waits after failures.
@@ -73,6 +81,7 @@ impl Actor for Finalizer {
         self.live(ctx);
         self.begin(ctx);
         ctx.run_interval(LOOK_EVERY, Self::begin);
+        ctx.run_interval(COUNT_OPEN, Self::count_open);
         // Beside the rounds: one of them may be waiting for just such a session.
         ctx.run_interval(LOOK_FOR_HUNG, |finalizer, ctx| {
             let store = Arc::clone(&finalizer.store);
@@ -99,6 +108,20 @@ impl Handler<ReadUntil> for Finalizer {
 }
 
 impl Finalizer {
+    fn count_open(&mut self, ctx: &mut Context<Self>) {
+        let (store, metrics) = (Arc::clone(&self.store), self.metrics.clone());
+        let counting = async move {
+            match store.open().await {
+                Ok(open) => {
+                    metrics.open_windows.set(open.windows);
+                    metrics.open_rows.set(open.rows);
+                }
+                Err(error) => debug!(%error, "open windows are not counted"),
+            }
+        };
+        ctx.spawn(counting.into_actor(self));
+    }
+
     fn begin(&mut self, ctx: &mut Context<Self>) {
         if self.round != Round::Resting {
             self.round = Round::RunningAgain;
@@ -106,7 +129,8 @@ impl Finalizer {
         }
         self.round = Round::Running;
         let until = self.until.clone();
-        let work = round(Arc::clone(&self.store), self.rules, self.claims, until);
+        let store = Arc::clone(&self.store);
+        let work = round(store, self.metrics.clone(), self.rules, self.claims, until);
         ctx.spawn(
             work.into_actor(self).map(|outcome, finalizer, ctx| finalizer.done(outcome, ctx)),
         );
@@ -155,6 +179,7 @@ impl Finalizer {
 /// Advances if a window end may be crossed, moves what is final; tells whether the end is reached.
 async fn round(
     store: Arc<dyn Store>,
+    metrics: Metrics,
     rules: TimeRules,
     claims: Claims,
     until: Option<Arc<Vec<(PartitionId, Offset)>>>,
@@ -162,23 +187,32 @@ async fn round(
     let survey = store.survey().await?;
     let at_end = until.is_some_and(|ends| has_reached(&survey, &ends));
     let computed = survey.computed(rules.delay, claims);
+    watched::tell(&metrics, &survey, rules.delay);
     if at_end || crosses_window_end(&rules, survey.frontier, computed) {
         fault_point!("finalizer::before_advance");
-        let frontier = store.advance(claims).await?;
+        let frontier = {
+            let _timer = metrics.advance.start_timer();
+            store.advance(claims).await?
+        };
+        watched::tell_frontier(&metrics, frontier);
         fault_point!("finalizer::after_advance");
         debug!(%frontier, "frontier");
     }
-    let moved = move_all(&*store, at_end).await?;
+    let moved = move_all(&*store, &metrics, at_end).await?;
     Ok(at_end && moved)
 }
 
 /// Moves all windows that are final; at the end of a bounded run it waits for another instance that does so. Tells
 /// whether all are moved.
-async fn move_all(store: &dyn Store, at_end: bool) -> Result<bool, StoreError> {
+async fn move_all(store: &dyn Store, metrics: &Metrics, at_end: bool) -> Result<bool, StoreError> {
     let (mut windows, mut last) = (0, None);
     let all = loop {
+        let began = clock::monotonic();
         match store.move_window().await {
             Ok(Move::Moved(window)) => {
+                let took = clock::monotonic().saturating_sub(began);
+                metrics.move_window.observe(took.as_secs_f64());
+                metrics.final_windows.inc();
                 fault_point!("finalizer::moved");
                 debug!(%window, "window is final");
                 (windows, last) = (windows + 1, Some(window));

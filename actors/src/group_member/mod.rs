@@ -19,6 +19,7 @@ pub use parts::{EndOffsets, MemberParts};
 
 use self::lookout::Lookout;
 
+use crate::clock;
 use crate::consumer::PartitionConsumer;
 use crate::faults::fault_point;
 use crate::link::{DeathWatch, Link, Watched};
@@ -102,7 +103,7 @@ impl GroupMember {
         }
         let Some(epoch) = self.cutter.cut() else { return };
         fault_point!("member::cut");
-        let cut = Cut { epoch, consumers: self.consumers.len() };
+        let cut = Cut { epoch, consumers: self.consumers.len(), at: clock::monotonic() };
         self.since_cut = Duration::ZERO;
         // First the account, then the cut: what is decoded in between counts for the new epoch, never for none.
         self.parts.intake.begin(self.cutter.accumulating());
@@ -122,6 +123,9 @@ impl GroupMember {
         fault_point!("member::let_go");
         self.lift_limit(ctx);
         self.consumers.retain(|partition, _| !gone.contains(partition));
+        for partition in &gone {
+            self.parts.metrics.partitions.end(*partition);
+        }
         if self.draining && self.consumers.is_empty() {
             self.finish_drain();
         } else {
@@ -299,6 +303,7 @@ impl Actor for GroupMember {
             generation: self.parts.generation,
             events: ctx.address().recipient(),
             intake: Arc::clone(&self.parts.intake),
+            partitions: self.parts.metrics.partitions.clone(),
             watch: self.parts.obituary.watch("KafkaPoller"),
         });
         ctx.run_interval(TICK, |member, _| {

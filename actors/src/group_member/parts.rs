@@ -15,6 +15,7 @@ use crate::finalizer::Finalizer;
 use crate::intake::Intake;
 use crate::link::{DeathWatch, Link, Obituary};
 use crate::messages::{GenerationEnded, StopReached};
+use crate::metrics::Metrics;
 use crate::readiness::Readiness;
 use crate::refuse::RefuseList;
 use crate::settings::Settings;
@@ -58,6 +59,8 @@ pub struct MemberParts {
     pub ended: Recipient<GenerationEnded>,
     /// Whom deaths are reported to.
     pub obituary: Obituary,
+    /// What is measured.
+    pub metrics: Metrics,
     /// Who asks whether the group is joined and the topic can be opened.
     pub readiness: Readiness,
     /// Reports this actor's death.
@@ -76,6 +79,9 @@ impl MemberParts {
     ) -> Link<PartitionConsumer> {
         let partition = progress.partition;
         debug!(%partition, %from, "taking a partition up");
+        let delay = self.settings.rules.delay;
+        let watermark = progress.max_event_time.map(|latest| latest.minus(delay));
+        self.metrics.partitions.begin(partition, from, watermark);
         let ends = self.ends.get().map(|ends| ends.as_slice()).unwrap_or_default();
         let end = ends.iter().find(|(ending, _)| *ending == partition);
         let settings = FoldSettings {
@@ -102,6 +108,7 @@ impl MemberParts {
             writer: self.writer.clone(),
             at_stop: Some(at_stop),
             has_ended: false,
+            consumed: self.metrics.consumed_records.clone(),
             watch: self.obituary.watch("PartitionConsumer"),
         };
         let at = usize::try_from(partition.0).unwrap_or(0) % self.threads.len().max(1);

@@ -77,6 +77,8 @@ impl Generation {
         let obituary = Obituary::new(died, number);
         let hasher = KeyHasher::default();
         let intake = Arc::new(Intake::new(settings.flush));
+        metrics.partitions.clear();
+        metrics.live().begin(Arc::clone(&intake), obituary.mailboxes().clone(), readiness.clone());
         let control = Arbiter::new();
         let data: Vec<Arbiter> =
             (0..settings.pools.threads.max(1)).map(|_| Arbiter::new()).collect();
@@ -124,6 +126,7 @@ impl Generation {
                 let parts = EnricherParts {
                     providers: providers.clone(),
                     cached_addresses: cached_addresses(settings, expected.enrichers),
+                    refuse: Arc::clone(&refuse),
                     deadline: settings.enrich.deadline,
                     layout: RowLayout::of(settings.store_events),
                     keep: Arc::clone(&settings.keep),
@@ -131,6 +134,7 @@ impl Generation {
                     rollups: settings.enrich.rollups.clone(),
                     hasher: hasher.clone(),
                     intake: Arc::clone(&intake),
+                    lookups: metrics.geo_lookups.clone(),
                     shards: shards.clone(),
                     writer: to_writer.clone(),
                     watch: obituary.watch("Enricher"),
@@ -145,6 +149,7 @@ impl Generation {
             let (store, ended, watch) =
                 (Arc::clone(store), ended.clone(), obituary.watch("Finalizer"));
             let (rules, readiness) = (settings.rules, readiness.clone());
+            let metrics = metrics.clone();
             let backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5))
                 .with_patience(settings.patience);
             let claims = if settings.until_end { Claims::Ignored } else { Claims::Valid };
@@ -156,6 +161,7 @@ impl Generation {
                 claims,
                 ended,
                 readiness,
+                metrics,
                 round: Round::default(),
                 backoff,
                 watch,
@@ -178,6 +184,7 @@ impl Generation {
             writer: to_writer.clone(),
             finalizer: Link::new(finalizer, "Finalizer", &obituary),
             ended,
+            metrics: metrics.clone(),
             readiness: readiness.clone(),
             watch: obituary.watch("GroupMember"),
             obituary: obituary.clone(),

@@ -20,7 +20,7 @@ use crate::backoff::Backoff;
 use crate::clock;
 use crate::group_member::EndOffsets;
 use crate::link::HEARTBEAT;
-use crate::messages::{ActorDied, Drain, EndReason, Fatal, GenerationEnded};
+use crate::messages::{ActorDied, Death, Drain, EndReason, Fatal, GenerationEnded};
 use crate::readiness::Part;
 use crate::refuse::RefuseList;
 
@@ -134,8 +134,8 @@ impl PipelineSupervisor {
         }
         let ActorDied { actor, cause, .. } = died;
         let work = died.work.map(|work| format!(" at {work}")).unwrap_or_default();
-        error!(actor, cause, "an actor died{work}; its generation ends");
-        self.blueprint.metrics.actor_deaths.with_label_values(&[actor]).inc();
+        error!(actor, %cause, "an actor died{work}; its generation ends");
+        self.blueprint.metrics.actor_deaths.with_label_values(&[*actor, cause.kind()]).inc();
         self.count_crash(format!("{actor}{work}: {cause}"), ctx);
     }
 
@@ -169,7 +169,7 @@ impl PipelineSupervisor {
         let limit = self.blueprint.settings.stall_timeout;
         let Some(generation) = &self.generation else { return };
         let Some((actor, silence)) = generation.stalled(limit) else { return };
-        let cause = format!("no sign of life for {} s", silence.as_secs());
+        let cause = Death::Stalled(silence);
         self.crashed(&ActorDied { generation: generation.number(), actor, cause, work: None }, ctx);
     }
 
@@ -254,15 +254,16 @@ impl Handler<GenerationEnded> for PipelineSupervisor {
             }
             EndReason::Refused(refused) => {
                 say_refused(&refused);
-                self.refused(refused, ctx);
+                self.refused(*refused, ctx);
             }
         }
     }
 }
 
-/// Tells what becomes of refused rows: sums by place come too late to reject their records.
+/// Tells what becomes of refused rows: sums by place come too late to reject their records, and no record is rejected for a
+/// place that was added to it.
 fn say_refused(refused: &RefuseList) {
-    let RefuseList { keys, sums, events, rejects, said } = refused;
+    let RefuseList { keys, sums, places, events, rejects, said } = refused;
     if !sums.is_empty() {
         warn!(
             sums = sums.len(),
@@ -270,7 +271,13 @@ fn say_refused(refused: &RefuseList) {
             "PostgreSQL refuses sums by place; they are left out there and counted in web_traffic all the same"
         );
     }
-    if sums.len() < refused.len() {
+    if !places.is_empty() {
+        warn!(
+            places = places.len(),
+            said, "PostgreSQL refuses events for their places; hits there are kept without a place"
+        );
+    }
+    if sums.len() + places.len() < refused.len() {
         warn!(
             keys = keys.len(),
             events = events.len(),

@@ -83,6 +83,7 @@ impl Handler<HitsBatch> for WindowShard {
     type Result = ();
 
     fn handle(&mut self, batch: HitsBatch, _: &mut Self::Context) {
+        self.watch.handles();
         if let Some(range) = batch.of {
             self.watch.working_on(range);
         }
@@ -99,6 +100,7 @@ impl Handler<HitsEnd> for WindowShard {
     type Result = ();
 
     fn handle(&mut self, HitsEnd(cut): HitsEnd, _: &mut Self::Context) {
+        self.watch.handles();
         self.marks += 1;
         if self.marks < cut.consumers + self.enrichers {
             return;

@@ -1,5 +1,7 @@
 //! One epoch, put together from the parts of all who take part in it.
 
+use std::time::Duration;
+
 use hitstream_domain::progress::{Ledger, Offset, PartitionId};
 use hitstream_domain::time::EventTime;
 
@@ -12,6 +14,8 @@ use crate::window::{SortedHits, SortedRow};
 pub struct Epoch {
     /// Its number within the generation.
     pub number: u64,
+    /// When it was cut, on the monotonic clock.
+    pub cut_at: Duration,
     /// How each partition moved on, by number.
     pub partitions: Vec<PartitionPart>,
     /// The sums of each window shard.
@@ -92,7 +96,7 @@ impl EpochAssembly {
     pub fn add(&mut self, EpochPart { cut, part }: EpochPart) -> Option<Epoch> {
         let epoch = &mut self.epoch;
         match part {
-            Part::Partition(part) => epoch.partitions.push(part),
+            Part::Partition(part) => epoch.partitions.push(*part),
             Part::Events(rows) => {
                 self.enrichers += 1;
                 epoch.events.extend(rows);
@@ -107,7 +111,7 @@ impl EpochAssembly {
         }
         self.enrichers = 0;
         let mut epoch = std::mem::take(epoch);
-        epoch.number = cut.epoch;
+        (epoch.number, epoch.cut_at) = (cut.epoch, cut.at);
         epoch.partitions.sort_by_key(|part| part.partition);
         Some(epoch)
     }

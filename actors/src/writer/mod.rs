@@ -1,5 +1,6 @@
 //! `Writer`: puts the parts of an epoch together and commits it, however long it takes.
 
+mod account;
 mod epoch;
 pub mod postgres;
 
@@ -84,6 +85,7 @@ impl Handler<TellCommits> for Writer {
     type Result = ();
 
     fn handle(&mut self, TellCommits(whom): TellCommits, _: &mut Self::Context) {
+        self.watch.handles();
         self.committed.push(whom);
     }
 }
@@ -92,6 +94,7 @@ impl Handler<TopicOpened> for Writer {
     type Result = ();
 
     fn handle(&mut self, TopicOpened(id): TopicOpened, _: &mut Self::Context) {
+        self.watch.handles();
         self.topic_id = Some(id);
     }
 }
@@ -100,6 +103,7 @@ impl Handler<EpochPart> for Writer {
     type Result = ();
 
     fn handle(&mut self, part: EpochPart, ctx: &mut Self::Context) {
+        self.watch.handles();
         fault_point!("writer::part");
         let Some(epoch) = self.assembly.add(part) else { return };
         if let Some(first) = epoch.partitions.first() {
@@ -108,13 +112,13 @@ impl Handler<EpochPart> for Writer {
         let claims = epoch.partitions.iter().filter(|part| part.claim.is_some()).count();
         let (store, source) = (Arc::clone(&self.store), Arc::clone(&self.source));
         let (topic_id, patience) = (self.topic_id.clone(), self.patience);
-        let readiness = self.readiness.clone();
+        let (readiness, metrics) = (self.readiness.clone(), self.metrics.clone());
         // Epoch n+1 is cut only after n is known to be committed, so commits never overlap.
         let committing = async move {
             if !epoch.is_empty() && is_of_another_topic(&*source, topic_id).await {
                 return Err(EndReason::TopicRecreated);
             }
-            commit(store, epoch, patience, readiness).await
+            commit(store, epoch, patience, readiness, metrics).await
         };
         self.committing_since = Some(clock::monotonic());
         ctx.spawn(committing.into_actor(self).map(move |outcome, writer, _| match outcome {
@@ -150,6 +154,7 @@ async fn commit(
     epoch: Epoch,
     patience: Option<Duration>,
     readiness: Readiness,
+    metrics: Metrics,
 ) -> Result<EpochCommitted, EndReason> {
     let number = epoch.number;
     let mut backoff =
@@ -165,10 +170,12 @@ async fn commit(
                     info!(epoch = number, tries = backoff.tries(), "PostgreSQL commits again");
                 }
                 debug!(epoch = number, records = ledger.records, "epoch committed");
+                account::committed(&metrics, &epoch, &ledger);
                 return Ok(EpochCommitted { epoch: number, offsets: epoch.offsets(), ledger });
             }
             Err(error) => error,
         };
+        account::failed(&metrics, &error);
         if let StoreError::Unavailable(reason) | StoreError::Refused(reason) = &error {
             readiness.fails(Part::Postgres, reason);
         }
@@ -186,7 +193,7 @@ async fn commit(
             StoreError::Fenced(reason) => return Err(EndReason::Fenced(reason)),
             StoreError::Mismatch(reason) => return Err(EndReason::Fatal(Fatal::Mismatch(reason))),
             StoreError::Refused(reason) => match find_refused(&*store, &epoch, reason).await {
-                Ok(refused) => return Err(EndReason::Refused(refused)),
+                Ok(refused) => return Err(EndReason::Refused(Box::new(refused))),
                 Err(reason) if backoff.is_exhausted() => {
                     return Err(EndReason::Fatal(Fatal::Mismatch(format!(
                         "PostgreSQL refuses to commit: {reason}. Remove the constraint or trigger that forbids it, then \

@@ -2,7 +2,7 @@
 
 use hitstream_domain::geo::GeoStatus;
 
-use crate::bench::{Bench, budget, eventually, ip, locate_all};
+use crate::bench::{Bench, budget, country, eventually, ip, locate_all};
 use crate::server::Reply;
 
 #[tokio::test]
@@ -46,4 +46,19 @@ async fn nothing_is_asked_while_the_budget_cannot_be() {
     assert!(bench.server.seen().is_empty());
     bench.store.set_away(false);
     assert!(waiting.await.unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn last_tenth_of_the_budget_is_kept_for_hits_of_the_present() {
+    let bench = Bench::new(|_| Reply::located("DE")).with(|settings| settings.budget = budget(20));
+    let provider = bench.start();
+    locate_all(&provider, (0..17).map(ip)).await;
+    // Three are left: for one that no hit waits for there is one more.
+    assert_eq!(country(provider.locate(ip(17), 0).await), Ok("DE".into()));
+    assert_eq!(provider.locate(ip(18), 0).await, Err(GeoStatus::Quota));
+    for number in 19..21 {
+        assert_eq!(country(provider.locate(ip(number), 1).await), Ok("DE".into()));
+    }
+    assert_eq!(provider.locate(ip(21), 1).await, Err(GeoStatus::Quota));
+    assert_eq!(bench.server.seen().len(), 20);
 }

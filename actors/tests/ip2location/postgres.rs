@@ -7,7 +7,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hitstream_actors::enricher::ip2location::{Budget, BudgetPeriod, LocationStore};
+use hitstream_actors::enricher::ip2location::{Budget, BudgetPeriod, Ip2Location, LocationStore};
 use hitstream_actors::writer::postgres::{
     PipelineSettings, PostgresLocations, PostgresSettings, PostgresStore, connect, migrate,
 };
@@ -142,6 +142,24 @@ async fn old_answers_are_forgotten_in_small_batches() {
 }
 
 #[tokio::test]
+async fn old_answers_are_forgotten_at_start() {
+    in_schema("start", |schema| async {
+        let answers: Vec<_> = (0..1500).map(|number| (ip(number), somewhere("Ulm"))).collect();
+        LocationStore::keep(&*schema.store(), &answers).await.unwrap();
+        schema.age("2 hours").await;
+        LocationStore::keep(&*schema.store(), &answers[..3]).await.unwrap();
+        let bench = Bench::new(|_| Reply::located("DE")).with(|s| s.keep_for = Some(HOUR));
+        let (settings, metrics) = (bench.settings.clone(), bench.metrics.clone());
+        // Nothing is asked of it: this is what it does by itself.
+        let provider = Ip2Location::start(settings, schema.store(), metrics).unwrap();
+        while schema.number("SELECT count(*) FROM ip_locations").await > 3 {}
+        drop(provider);
+        schema
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn budget_is_granted_once_whoever_asks_at_the_same_time() {
     in_schema("budget", |schema| async {
         let budget = |count, period| Budget { count: NonZeroU64::new(count).unwrap(), period };
@@ -192,8 +210,7 @@ async fn restart_asks_for_nothing_again_and_spends_no_budget_twice() {
         let start = || {
             let (settings, metrics) = (bench.settings.clone(), bench.metrics.clone());
             let store = schema.store();
-            hitstream_actors::enricher::ip2location::Ip2Location::start(settings, store, metrics)
-                .unwrap()
+            Ip2Location::start(settings, store, metrics).unwrap()
         };
         locate_all(&start(), (0..4).map(ip)).await;
         let kept = "SELECT count(*) FROM ip_locations";

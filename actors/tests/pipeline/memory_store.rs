@@ -1,5 +1,6 @@
 //! Tables in memory: the twin of `writer::postgres`, with faults to order.
 
+use std::collections::BTreeSet;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -11,7 +12,7 @@ use hitstream_actors::messages::PartitionPart;
 use hitstream_actors::packed::FrozenRows;
 use hitstream_actors::refuse::{Kept, RefuseList};
 use hitstream_actors::source::TopicDescription;
-use hitstream_actors::store::{Claims, Move, Store, StoreError, Survey, TopicProgress};
+use hitstream_actors::store::{Claims, Move, Open, Store, StoreError, Survey, TopicProgress};
 use hitstream_actors::window::SortedRow;
 use hitstream_actors::writer::Epoch;
 use hitstream_domain::frontier::PartitionClock;
@@ -207,6 +208,13 @@ impl Store for MemoryStore {
 
     fn move_window(&self) -> BoxFuture<'_, Result<Move, StoreError>> {
         async { Ok(self.tables.lock().unwrap().move_window(&self.rules)) }.boxed()
+    }
+
+    fn open(&self) -> BoxFuture<'_, Result<Open, StoreError>> {
+        let open = &self.tables.lock().unwrap().open;
+        let windows: BTreeSet<_> = open.keys().map(|(window, ..)| window).collect();
+        let counted = Open { windows: windows.len() as i64, rows: open.len() as i64 };
+        async move { Ok(counted) }.boxed()
     }
 }
 

@@ -1,11 +1,13 @@
 //! The quick way through a value as nearly all are: one object of texts, without nesting, surrogates or NUL. It takes nothing
 //! that serde_json would refuse, and finds the same in it; what it does not know it leaves to serde_json.
 
+use wide::u8x16;
+
 use super::fields::Fields;
 
 /// The used fields of a plain object; `None` where serde_json has to look.
 pub(super) fn read(json: &str) -> Option<Fields<'_>> {
-    let mut scan = Scan { json, at: 0, marks: Marks::new(json.as_bytes()) };
+    let mut scan = Scan { json, at: 0, quotes: Quotes::new(json.as_bytes()) };
     let mut fields = Fields::default();
     scan.token(b'{')?;
     loop {
@@ -26,7 +28,7 @@ pub(super) fn read(json: &str) -> Option<Fields<'_>> {
 struct Scan<'a> {
     json: &'a str,
     at: usize,
-    marks: Marks<'a>,
+    quotes: Quotes<'a>,
 }
 
 impl<'a> Scan<'a> {
@@ -45,14 +47,12 @@ impl<'a> Scan<'a> {
         (self.byte()? == wanted).then_some(())
     }
 
-    /// A key in its quotes, without escapes.
+    /// A key in its quotes.
     fn key(&mut self) -> Option<&'a str> {
         self.token(b'"')?;
         let start = self.at - 1;
-        self.marks.next()?;
-        let (end, mark) = self.marks.next()?;
-        self.at = end + 1;
-        if mark == b'"' { self.json.get(start..self.at) } else { None }
+        self.end_of_string()?;
+        self.json.get(start..self.at)
     }
 
     /// A value, as it stands.
@@ -71,30 +71,11 @@ impl<'a> Scan<'a> {
         self.json.get(start..self.at)
     }
 
+    /// Goes behind the closing quote of the string whose opening one was read.
     fn end_of_string(&mut self) -> Option<()> {
-        self.marks.next()?;
-        loop {
-            let (at, mark) = self.marks.next()?;
-            if mark == b'"' {
-                self.at = at + 1;
-                return Some(());
-            }
-            match self.json.as_bytes().get(at + 1)? {
-                b'"' | b'\\' => drop(self.marks.next()?),
-                b'/' | b'b' | b'f' | b'n' | b'r' | b't' => {}
-                b'u' => self.character(at + 2)?,
-                _ => return None,
-            }
-        }
-    }
-
-    /// The four digits of a `\u` escape: of a character that stands for itself, and that PostgreSQL stores.
-    fn character(&self, at: usize) -> Option<()> {
-        let digits = self.json.as_bytes().get(at..at + 4)?;
-        let code = digits
-            .iter()
-            .try_fold(0, |code, digit| Some(code << 4 | char::from(*digit).to_digit(16)?))?;
-        char::from_u32(code).filter(|character| *character != '\0').map(drop)
+        self.quotes.next()?;
+        self.at = self.quotes.next()? + 1;
+        Some(())
     }
 
     fn literal(&mut self, start: usize, literal: &str) -> Option<()> {
@@ -110,65 +91,125 @@ impl<'a> Scan<'a> {
 
     fn rest_is_blank(&mut self) -> bool {
         let rest = self.json.as_bytes().get(self.at..).unwrap_or_default();
-        rest.iter().all(|byte| *byte == b' ') && !self.marks.has_control
+        rest.iter().all(|byte| *byte == b' ') && self.quotes.are_of_plain_strings
     }
 }
 
-/// The quotes and backslashes of a text, in order. They are found 64 bytes at a time, in a way that compilers turn into
-/// vector instructions.
-struct Marks<'a> {
+/// The quotes of a text that no backslash escapes, in order, found 64 bytes at a time. Outside of strings a backslash is
+/// no JSON, which the scan finds by itself.
+struct Quotes<'a> {
     bytes: &'a [u8],
     /// Where the block after the present one begins.
     next_block: usize,
     /// What is left of the present block, a bit for each byte.
     bits: u64,
-    /// Whether a block had a control character, which no JSON string may hold.
-    has_control: bool,
+    /// Whether the first byte of the next block is escaped.
+    escapes_next: bool,
+    /// Whether no control character was seen, which no JSON string may hold, and no escape but those that stand for one
+    /// character that PostgreSQL stores.
+    are_of_plain_strings: bool,
 }
 
 const BLOCK: usize = 64;
 
-impl<'a> Marks<'a> {
+impl<'a> Quotes<'a> {
     fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, next_block: 0, bits: 0, has_control: false }
+        Self { bytes, next_block: 0, bits: 0, escapes_next: false, are_of_plain_strings: true }
     }
 
     #[inline]
-    fn next(&mut self) -> Option<(usize, u8)> {
+    fn next(&mut self) -> Option<usize> {
         while self.bits == 0 {
             self.load()?;
         }
         let at = self.next_block - BLOCK + self.bits.trailing_zeros() as usize;
         self.bits &= self.bits - 1;
-        Some((at, *self.bytes.get(at)?))
+        Some(at)
     }
 
     /// Goes on to the next block. Once for 64 bytes: kept out of the way of [`Self::next`].
     #[inline(never)]
     fn load(&mut self) -> Option<()> {
         let rest = self.bytes.get(self.next_block..)?;
-        let block = match rest.first_chunk::<BLOCK>() {
-            Some(block) => *block,
+        let found = match rest.first_chunk::<BLOCK>() {
+            Some(block) => Found::of(block),
             None if rest.is_empty() => return None,
             None => {
                 let mut last = [b' '; BLOCK];
                 last.get_mut(..rest.len())?.copy_from_slice(rest);
-                last
+                Found::of(&last)
             }
         };
-        self.has_control |= block.iter().fold(u8::MAX, |least, byte| least.min(*byte)) < b' ';
-        let is_mark = block.map(|byte| u8::from(byte == b'"') | u8::from(byte == b'\\'));
-        let (words, _) = is_mark.as_chunks::<8>();
-        self.bits =
-            words.iter().enumerate().fold(0, |bits, (at, word)| bits | gather(*word) << (8 * at));
+        self.are_of_plain_strings &= !found.has_control;
+        self.bits = found.quotes;
+        if found.backslashes != 0 || self.escapes_next {
+            let escaped = self.escaped(found.backslashes);
+            self.bits &= !escaped;
+            self.check_escapes(escaped & !found.quotes & !found.backslashes);
+        }
         self.next_block += BLOCK;
         Some(())
     }
+
+    /// The bytes that are escaped: those behind an odd number of backslashes.
+    fn escaped(&mut self, backslashes: u64) -> u64 {
+        let (mut escaped, mut rest) = (u64::from(self.escapes_next), backslashes);
+        rest &= !escaped;
+        self.escapes_next = false;
+        while rest != 0 {
+            let at = rest & rest.wrapping_neg();
+            let next = at << 1;
+            self.escapes_next = next == 0;
+            escaped |= next;
+            rest &= !(at | next);
+        }
+        escaped
+    }
+
+    /// Looks at what else than quotes and backslashes is escaped in the block.
+    fn check_escapes(&mut self, mut escaped: u64) {
+        while escaped != 0 {
+            let at = self.next_block + escaped.trailing_zeros() as usize;
+            escaped &= escaped - 1;
+            self.are_of_plain_strings &= match self.bytes.get(at) {
+                Some(b'/' | b'b' | b'f' | b'n' | b'r' | b't') => true,
+                Some(b'u') => self.bytes.get(at + 1..at + 5).is_some_and(is_plain_character),
+                _ => false,
+            };
+        }
+    }
 }
 
-/// Eight bytes of 0 or 1 as the bits of one: each factor moves one of them to its place in the uppermost byte.
-fn gather(word: [u8; 8]) -> u64 {
-    u64::from_le_bytes(word).wrapping_mul(0x0102_0408_1020_4080) >> 56
+/// Whether these are the digits of a `\u` escape of a character that stands for itself, and that PostgreSQL stores.
+fn is_plain_character(digits: &[u8]) -> bool {
+    let code =
+        digits.iter().try_fold(0, |code, digit| Some(code << 4 | char::from(*digit).to_digit(16)?));
+    code.and_then(char::from_u32).is_some_and(|character| character != '\0')
+}
+
+/// What is in a block, a bit for each byte.
+struct Found {
+    quotes: u64,
+    backslashes: u64,
+    has_control: bool,
+}
+
+impl Found {
+    #[inline]
+    fn of(block: &[u8; BLOCK]) -> Self {
+        let is = |byte: u8| u8x16::splat(byte);
+        let mut found = Self { quotes: 0, backslashes: 0, has_control: false };
+        let mut least = is(u8::MAX);
+        let (lanes, _) = block.as_chunks::<16>();
+        for (at, bytes) in lanes.iter().enumerate() {
+            let bytes = u8x16::new(*bytes);
+            found.quotes |= u64::from(bytes.simd_eq(is(b'"')).to_bitmask()) << (16 * at);
+            found.backslashes |= u64::from(bytes.simd_eq(is(b'\\')).to_bitmask()) << (16 * at);
+            least = least.min(bytes);
+        }
+        found.has_control = least.min(is(b' ' - 1)).simd_eq(least).any();
+        found
+    }
 }
 
 #[cfg(test)]
@@ -192,12 +233,25 @@ mod tests {
     }
 
     #[test]
-    fn marks_are_found_on_both_sides_of_every_block() {
+    fn quotes_are_found_on_both_sides_of_every_block() {
         for length in 0..3 * BLOCK {
-            let text = format!("{}\"{}\\", "x".repeat(length), "y".repeat(length));
-            let mut marks = Marks::new(text.as_bytes());
-            let found: Vec<_> = std::iter::from_fn(|| marks.next()).collect();
-            assert_eq!(found, [(length, b'"'), (2 * length + 1, b'\\')]);
+            let text = format!("{}\"{}\"", "x".repeat(length), "y".repeat(length));
+            let mut quotes = Quotes::new(text.as_bytes());
+            let found: Vec<_> = std::iter::from_fn(|| quotes.next()).collect();
+            assert_eq!(found, [length, 2 * length + 1]);
+        }
+    }
+
+    #[test]
+    fn quotes_behind_an_odd_number_of_backslashes_are_passed_over() {
+        for before in 0..2 * BLOCK {
+            for backslashes in 0..70 {
+                let text = format!("{}{}\"", "x".repeat(before), "\\".repeat(backslashes));
+                let mut quotes = Quotes::new(text.as_bytes());
+                let found = (backslashes % 2 == 0).then_some(text.len() - 1);
+                assert_eq!(quotes.next(), found, "{text}");
+                assert!(quotes.are_of_plain_strings);
+            }
         }
     }
 

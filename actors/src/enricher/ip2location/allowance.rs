@@ -13,6 +13,9 @@ use crate::backoff::Backoff;
 /// A used-up budget is asked about again after so long at most: an operator may have raised it.
 const ASK_AGAIN: Duration = Duration::from_secs(600);
 
+/// The last part of the budget, one in so many, is kept for hits of the present.
+const KEPT_BACK: u64 = 10;
+
 /// What may be spent before the store must be asked again.
 #[derive(Debug)]
 pub(super) struct Allowance {
@@ -55,6 +58,12 @@ impl Allowance {
     /// A request is made.
     pub(super) fn spend(&mut self) {
         self.left = self.left.saturating_sub(1);
+    }
+
+    /// Whether what is left of the budget is no more than what is kept back.
+    pub(super) fn is_scarce(&self) -> bool {
+        let left = self.budget.zip(self.budget_left());
+        left.is_some_and(|(budget, left)| left <= budget.count.get() / KEPT_BACK)
     }
 
     /// What is left of the budget, as far as this instance knows; `None` before it was asked, or without a budget.
@@ -115,6 +124,17 @@ mod tests {
         assert!(allowance.to_reserve(now).is_some());
         assert!(!allowance.is_used_up(now), "only the store knows that");
         assert_eq!(allowance.budget_left(), Some(0));
+    }
+
+    #[test]
+    fn last_tenth_of_the_budget_is_scarce() {
+        let (mut allowance, now) = (allowance(), Instant::now());
+        assert!(!allowance.is_scarce(), "nothing is known yet");
+        allowance.grant(Grant { granted: 2, left: 19, ends_in: DAY }, now);
+        assert!(!allowance.is_scarce(), "21 of 200 are left");
+        allowance.spend();
+        assert!(allowance.is_scarce());
+        assert!(!Allowance::new(None).is_scarce());
     }
 
     #[test]

@@ -78,6 +78,8 @@ impl Dispatcher {
         metrics: Metrics,
     ) -> Self {
         metrics.ip2location_waiting_capacity.set(whole(WAITING_CAPACITY));
+        let budget = settings.budget.map_or(0, |budget| budget.count.get());
+        metrics.ip2location_budget_max.set(i64::try_from(budget).unwrap_or(i64::MAX));
         for label in LOOKUPS {
             metrics.ip2location_lookups.with_label_values(&[label]);
         }
@@ -211,7 +213,11 @@ impl Dispatcher {
                     return None;
                 }
                 Next::Ask => {
-                    if let Some(ip) = self.line.pop() {
+                    let ip = self.line.pop()?;
+                    // What no hit of the present waits for can wait for the next period.
+                    if self.flights.hits(ip) == 0 && self.gate.is_scarce() {
+                        self.land(ip, &Err(GeoStatus::Quota));
+                    } else {
                         self.ask(ip, now);
                     }
                 }

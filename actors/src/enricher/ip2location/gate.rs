@@ -127,6 +127,11 @@ impl Gate {
         }
     }
 
+    /// Whether the budget has no more than what is kept for hits of the present.
+    pub(super) fn is_scarce(&self) -> bool {
+        self.allowance.is_scarce()
+    }
+
     /// Whether the breaker is open.
     pub(super) fn is_broken(&self) -> bool {
         self.breaker.is_open()

@@ -88,7 +88,7 @@ impl Ip2Location {
         Ok(Self { mailbox })
     }
 
-    /// Locates an address that so many hits came from; public ones only, [`hitstream_domain::geo::address`] tells which.
+    /// Locates an address that so many hits of the present came from, for which the last tenth of the budget is kept; public ones only, [`hitstream_domain::geo::address`] tells which.
     ///
     /// A lookup of an address that is being located joins the others and adds its hits, which may bring it forward.
     /// The answer can take long: the caller decides how long it waits, and drops the future then. What comes after

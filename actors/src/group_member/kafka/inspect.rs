@@ -5,6 +5,7 @@ use std::time::Duration;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 
+use super::group::{self, GroupReport};
 use super::membership::{self, Consumer};
 use super::topic::describe;
 use crate::clock;
@@ -28,15 +29,6 @@ pub struct KafkaReport {
     pub group: Result<GroupReport, SourceError>,
 }
 
-/// A consumer group as the brokers have it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GroupReport {
-    /// Its state, in the brokers' words; empty where there is no such group.
-    pub state: String,
-    /// Machines its members run on, one entry for each member.
-    pub members: Vec<String>,
-}
-
 /// Asks who is there, then about topic and group, for `limit` in all; joins nothing, creates nothing; blocks.
 ///
 /// # Errors
@@ -47,7 +39,7 @@ pub fn inspect(settings: &KafkaSettings, limit: Duration) -> Result<KafkaReport,
     let left = || deadline.saturating_sub(clock::monotonic()).max(Duration::from_millis(1));
     let brokers = brokers(&consumer, &settings.topic, limit)?;
     let topic = describe(&consumer, &settings.topic, left());
-    let group = group(&consumer, &settings.group, left());
+    let group = group::describe(&consumer, &settings.group, left());
     Ok(KafkaReport { brokers, topic, group })
 }
 
@@ -69,17 +61,6 @@ fn brokers(consumer: &Consumer, topic: &str, limit: Duration) -> Result<usize, S
             return Err(trouble.map_or_else(|| unavailable(&error), SourceError::Unavailable));
         }
     }
-}
-
-fn group(consumer: &Consumer, group: &str, timeout: Duration) -> Result<GroupReport, SourceError> {
-    let list = consumer.fetch_group_list(Some(group), timeout).map_err(|e| unavailable(&e))?;
-    let found = list.groups().iter().find(|found| found.name() == group);
-    Ok(GroupReport {
-        state: found.map(|found| found.state().to_owned()).unwrap_or_default(),
-        members: found.map_or_else(Vec::new, |found| {
-            found.members().iter().map(|member| member.client_host().to_owned()).collect()
-        }),
-    })
 }
 
 fn unavailable(error: &KafkaError) -> SourceError {

@@ -3,6 +3,7 @@
 //! The thread never blocks on anything but the client: rebalances, feeds and releases are messages both ways, so that
 //! the group is served whatever the pipeline or PostgreSQL does.
 
+mod group;
 mod inspect;
 mod membership;
 mod poller;
@@ -25,7 +26,8 @@ use hitstream_domain::progress::{Offset, PartitionId};
 use rdkafka::consumer::Consumer as _;
 use tracing::warn;
 
-pub use self::inspect::{GroupReport, KafkaReport, inspect};
+pub use self::group::GroupReport;
+pub use self::inspect::{KafkaReport, inspect};
 use self::membership::Consumer;
 use self::poller::{Command, Order, Poller};
 pub use self::watermarks::partition_range;

@@ -130,7 +130,14 @@ impl Poller {
                 Err(mpsc::TryRecvError::Empty) => {}
             }
             let room = self.generation.as_ref().map_or(0, Generation::room);
+            let began = Instant::now();
             self.serve_group(if room > 0 { Duration::ZERO } else { PAUSE });
+            if room == 0
+                && let Some(generation) = &self.generation
+                && !generation.sinks.is_empty()
+            {
+                generation.attachment.intake.waited(began.elapsed());
+            }
             if room > 0 {
                 self.deliver(room);
             }
@@ -366,6 +373,11 @@ impl Poller {
         self.life.heart.beat();
         if let Some(generation) = &self.generation {
             generation.attachment.watch.beat();
+            for partition in self.positions.keys() {
+                if let Some(end) = self.queue.end_of(&self.topic, *partition) {
+                    generation.attachment.partitions.ends(*partition, end);
+                }
+            }
         }
     }
 

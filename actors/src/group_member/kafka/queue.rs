@@ -57,6 +57,24 @@ impl DataQueue {
         }
     }
 
+    /// Where a partition ends, as the brokers told it with what was fetched last; nobody is asked.
+    pub(super) fn end_of(&self, topic: &str, partition: PartitionId) -> Option<Offset> {
+        let topic = CString::new(topic).ok()?;
+        let (mut low, mut high) = (-1, -1);
+        // SAFETY: the client is valid as long as `consumer` is held; both offsets are written before it returns.
+        let result = unsafe {
+            sys::rd_kafka_get_watermark_offsets(
+                self.consumer.client().native_ptr(),
+                topic.as_ptr(),
+                partition.0,
+                &raw mut low,
+                &raw mut high,
+            )
+        };
+        (result == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0)
+            .then_some(Offset(high))
+    }
+
     /// Takes what is there, at most `most` messages, waiting at most `timeout` for that many or a full batch.
     pub(super) fn take(&mut self, most: usize, timeout: Duration) -> Vec<KafkaMessage> {
         let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);

@@ -19,6 +19,7 @@ use crate::clock;
 use crate::enricher::EVENT_FIELDS;
 use crate::faults::fault_point;
 use crate::messages::PartitionPart;
+use crate::metrics::Metrics;
 use crate::packed::{FrozenRows, RowOrigin};
 use crate::store::StoreError;
 use crate::window::SortedRow;
@@ -65,6 +66,7 @@ pub(super) async fn commit(store: &PostgresStore, epoch: &Epoch) -> Result<Ledge
     let transaction = begin(&mut connection).await?;
     // Claims age until the reply to BEGIN: no sooner was now() fixed.
     let begun_at = clock::monotonic();
+    let mut steps = Steps::begin(&store.metrics);
     // 1
     let lock = frontier_lock(&store.settings.schema);
     let locked = transaction.execute("SELECT pg_advisory_xact_lock_shared($1)", &[&lock]).await;
@@ -73,9 +75,11 @@ pub(super) async fn commit(store: &PostgresStore, epoch: &Epoch) -> Result<Ledge
     // 2
     let frontier = read_frontier(&transaction, &store.pipeline).await?;
     let is_behind = |start: EventTime| store.pipeline.rules.window.starting(start).end <= frontier;
+    steps.done("lock");
     // 3 and 4
     let ledger =
         move_progress(store, &transaction, epoch, epoch.behind(is_behind), begun_at).await?;
+    steps.done("progress");
     fault_point!("commit::progress_moved");
     // 5
     let mut booked = Vec::with_capacity(store.rollups.len());
@@ -84,12 +88,48 @@ pub(super) async fn commit(store: &PostgresStore, epoch: &Epoch) -> Result<Ledge
         booked.push(write_rollup(store, &transaction, rollup, &rows, frontier).await?);
     }
     book_rollups(&transaction, epoch, &booked).await?;
-    copy_events(store, &transaction, epoch, |_| true).await?;
-    copy_rejects(&transaction, epoch, |_| true).await?;
+    steps.done("upsert");
+    let events = copy_events(store, &transaction, &epoch.events, |_| true).await?;
+    let rejects = copy_rejects(&transaction, epoch, |_| true).await?;
+    steps.done("copy");
     fault_point!("commit::before_commit");
     transaction.commit().await.map_err(|error| classify(&error))?;
+    steps.done("commit");
+    steps.wrote(&booked, events, rejects);
     fault_point!("commit::after_commit");
     Ok(ledger)
+}
+
+/// How long each step of a commit takes, and what it writes.
+struct Steps<'a> {
+    metrics: &'a Metrics,
+    began: Duration,
+}
+
+impl<'a> Steps<'a> {
+    fn begin(metrics: &'a Metrics) -> Self {
+        Self { metrics, began: clock::monotonic() }
+    }
+
+    /// A step is done; the next begins.
+    fn done(&mut self, step: &str) {
+        let now = clock::monotonic();
+        let took = now.saturating_sub(std::mem::replace(&mut self.began, now));
+        self.metrics.commit_step.with_label_values(&[step]).observe(took.as_secs_f64());
+    }
+
+    /// All is committed.
+    fn wrote(&self, booked: &[Booked], events: u64, rejects: u64) {
+        let rows = |of: fn(&Booked) -> u64| booked.iter().map(of).sum();
+        for (table, rows) in [
+            ("open", rows(|booked| booked.open_rows)),
+            ("late", rows(|booked| booked.late_rows)),
+            ("events", events),
+            ("rejects", rejects),
+        ] {
+            self.metrics.rows_written.with_label_values(&[table]).inc_by(rows);
+        }
+    }
 }
 
 /// Reads f, and with it whether the pipeline's settings are still what this instance believes.
@@ -194,12 +234,12 @@ pub(super) async fn write_rollup(
         |row: &SortedRow<'_>| store.pipeline.rules.window.starting(row.window_start).end > frontier;
     let open = |row: &SortedRow<'_>| if is_open(row) { row.tally.on_time } else { 0 };
     let late = |row: &SortedRow<'_>| row.tally.on_time + row.tally.late - open(row);
-    write_hits(transaction, &tables.upsert_open, store, rows, open).await?;
-    write_hits(transaction, &tables.upsert_late, store, rows, late).await?;
+    let open_rows = write_hits(transaction, &tables.upsert_open, store, rows, open).await?;
+    let late_rows = write_hits(transaction, &tables.upsert_late, store, rows, late).await?;
     let sum = |of: &dyn Fn(&SortedRow<'_>) -> u64| {
         i64::try_from(rows.iter().map(of).sum::<u64>()).unwrap_or(i64::MAX)
     };
-    Ok(Booked { counted: sum(&open), late: sum(&late) })
+    Ok(Booked { counted: sum(&open), late: sum(&late), open_rows, late_rows })
 }
 
 /// What was summed into a rollup: (record, window) pairs in open windows, and late ones.
@@ -207,6 +247,9 @@ pub(super) async fn write_rollup(
 pub(super) struct Booked {
     counted: i64,
     late: i64,
+    /// Rows sent.
+    open_rows: u64,
+    late_rows: u64,
 }
 
 /// Books what was summed into the rollups beside the first, which the partitions' own ledgers stand for. The lowest
@@ -246,11 +289,11 @@ async fn write_hits(
     store: &PostgresStore,
     rows: &[SortedRow<'_>],
     hits: impl Fn(&SortedRow<'_>) -> u64,
-) -> Result<(), StoreError> {
+) -> Result<u64, StoreError> {
     let rows: Vec<(&SortedRow<'_>, u64)> =
         rows.iter().map(|row| (row, hits(row))).filter(|(_, hits)| *hits > 0).collect();
     if rows.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let statement = transaction.prepare(upsert).await.map_err(|error| classify(&error))?;
     let text_bytes = |row: &SortedRow<'_>| row.texts.clone().flatten().map(str::len).sum();
@@ -274,7 +317,7 @@ async fn write_hits(
         let taken = transaction.execute(&statement, &parameters).await;
         all_taken(taken.map_err(|error| classify(&error))?, chunk.len())?;
     }
-    Ok(())
+    Ok(rows.len() as u64)
 }
 
 /// A trigger or rule that leaves rows out without a word would lose hits: that is a refusal like any other.
@@ -304,16 +347,17 @@ fn chunks<T>(rows: &[T], bytes: impl Fn(&T) -> usize) -> impl Iterator<Item = &[
 pub(super) async fn copy_events(
     store: &PostgresStore,
     transaction: &Transaction<'_>,
-    epoch: &Epoch,
+    events: &[FrozenRows],
     wanted: impl Fn(&RowOrigin) -> bool,
-) -> Result<(), StoreError> {
+) -> Result<u64, StoreError> {
     let columns = EVENT_FIELDS.join(", ");
-    let events: Vec<&FrozenRows> = epoch.events.iter().collect();
+    let events: Vec<&FrozenRows> = events.iter().collect();
+    let mut rows = 0;
     for (table, attached) in [("processed_events", true), ("processed_events_overflow", false)] {
         let here = |row: &RowOrigin| wanted(row) && store.is_attached(row.day) == attached;
-        copy(transaction, table, &columns, &events, here).await?;
+        rows += copy(transaction, table, &columns, &events, here).await?;
     }
-    Ok(())
+    Ok(rows)
 }
 
 /// Copies the wanted rejected records in.
@@ -321,7 +365,7 @@ pub(super) async fn copy_rejects(
     transaction: &Transaction<'_>,
     epoch: &Epoch,
     wanted: impl Fn(&RowOrigin) -> bool,
-) -> Result<(), StoreError> {
+) -> Result<u64, StoreError> {
     let rejects: Vec<_> = epoch.partitions.iter().map(|part| &part.rejects).collect();
     copy(transaction, "rejected_events", REJECT_COLUMNS, &rejects, wanted).await
 }
@@ -333,11 +377,11 @@ async fn copy(
     columns: &str,
     rows: &[&FrozenRows],
     wanted: impl Fn(&RowOrigin) -> bool,
-) -> Result<(), StoreError> {
+) -> Result<u64, StoreError> {
     let origins = rows.iter().flat_map(|rows| rows.origins());
     let sent = origins.filter(|row| wanted(row)).count();
     if sent == 0 {
-        return Ok(());
+        return Ok(0);
     }
     let command = format!("COPY {table} ({columns}) FROM STDIN BINARY");
     let sink: CopyInSink<Bytes> =
@@ -360,7 +404,8 @@ async fn copy(
     fault_point!("commit::amid_copy");
     sink.feed(Bytes::from_static(&[0xff, 0xff])).await.map_err(|error| classify(&error))?;
     let taken = sink.finish().await.map_err(|error| classify(&error))?;
-    all_taken(taken, sent)
+    all_taken(taken, sent)?;
+    Ok(taken)
 }
 
 const COPY_MESSAGE_BYTES: usize = 256 << 10;

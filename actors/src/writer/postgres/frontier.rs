@@ -17,7 +17,7 @@ use super::tables::move_window as move_window_of;
 use super::types::Timestamp;
 use super::{PostgresStore, begin};
 use crate::clock;
-use crate::store::{Claims, Move, StoreError, Survey};
+use crate::store::{Claims, Move, Open, StoreError, Survey};
 
 /// `clock_timestamp()`, never `now()`: claims are compared with a time after K is held.
 pub(super) const SURVEY: &str = "SELECT f.f, clock_timestamp(), p.partition, p.next_offset, p.max_event_time, p.idle_until \
@@ -29,6 +29,19 @@ pub(super) async fn survey(store: &PostgresStore) -> Result<Survey, StoreError> 
     let connection = store.connection().await?;
     let rows = connection.query(SURVEY, &[]).await.map_err(|error| classify(&error))?;
     read_survey(&rows)
+}
+
+/// Counts windows that are not final, and the rows of the first rollup in them.
+pub(super) async fn open(store: &PostgresStore) -> Result<Open, StoreError> {
+    let Some(tables) = store.rollups.first() else { return Ok(Open::default()) };
+    let query = format!(
+        "SELECT count(*), coalesce(sum(rows), 0)::bigint \
+         FROM (SELECT count(*) AS rows FROM {} GROUP BY window_start) AS windows",
+        tables.open
+    );
+    let connection = store.connection().await?;
+    let row = connection.query_one(&query, &[]).await.map_err(|error| classify(&error))?;
+    Ok(Open { windows: row.get(0), rows: row.get(1) })
 }
 
 /// Sets f to the frontier computed from all progress, if that is greater, and returns it.

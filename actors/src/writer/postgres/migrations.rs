@@ -80,7 +80,7 @@ async fn migrate_locked(
     // Tables that are there and cannot be read need other rights than tables that are to be made.
     if may_not_create && rights::has_tables(client, schema).await.unwrap_or(false) {
         let is_readable = version_there(client).await.is_some();
-        if let Some(error) = rights::missing(cause, settings).filter(|_| !is_readable) {
+        if let Some(error) = rights::missing_rights(cause, settings).filter(|_| !is_readable) {
             return Err(error);
         }
     }
@@ -148,6 +148,10 @@ fn refused(error: &tokio_postgres::Error, schema: &str, role: &str) -> StoreErro
         Some("42P07") => StoreError::Mismatch(format!(
             "schema {schema:?} already has a table of this name: {text}. Rename that table, or set postgres.schema \
              to a schema of hitstream's own"
+        )),
+        Some("25006") => StoreError::Mismatch(format!(
+            "schema {schema:?} takes no writes: {text}. Point POSTGRES_URL to the primary, or turn \
+             default_transaction_read_only off for this role and database"
         )),
         Some(code)
             if !code.starts_with("08") && !code.starts_with("57") && !code.starts_with("53") =>

@@ -2,7 +2,7 @@
 //!
 //! Each module is one of the protocol's transactions: `pipeline` is *rows first*, `commit` is *commit*,
 //! `frontier` is *advance* and *move*, `days` attaches days ahead, `refused` finds what a commit may not hold.
-//! `locations` is beside them: what a geolocation service has answered.
+//! `locations` is beside them: what a geolocation service has answered; `private` empties what may not be kept.
 
 mod close_open;
 mod commit;
@@ -14,6 +14,7 @@ mod locations;
 mod locks;
 mod migrations;
 mod pipeline;
+mod private;
 mod refused;
 mod release;
 mod repair;
@@ -40,9 +41,10 @@ pub use close_open::CloseReport;
 pub use commit::ROW_MISSING;
 pub use locations::PostgresLocations;
 pub use migrations::{MigrationReport, check_server, tables_version};
+pub use private::PrivateTable;
 pub use release::FrontierReport;
 pub use repair::WaitingEvents;
-pub use rights::{grants, has_tables};
+pub use rights::{grants, has_tables, missing_rights};
 pub use session::PostgresSettings;
 
 use self::days::KnownDays;
@@ -52,9 +54,10 @@ use self::session::{
     Connection, Failures, Manager, classify, classify_pool, describe, session_config,
 };
 use self::tables::RollupTables;
+use crate::metrics::Metrics;
 use crate::refuse::RefuseList;
 use crate::source::TopicDescription;
-use crate::store::{Claims, Move, Store, StoreError, Survey, TopicProgress};
+use crate::store::{Claims, Move, Open, Store, StoreError, Survey, TopicProgress};
 use crate::writer::Epoch;
 
 /// What the store must know of the pipeline besides how to connect.
@@ -88,6 +91,7 @@ pub struct PostgresStore {
     days: Mutex<KnownDays>,
     stuck: Mutex<StuckWindows>,
     hung: Mutex<HungSessions>,
+    metrics: Metrics,
 }
 
 /// Why the first connection failed, told apart for exit codes.
@@ -212,7 +216,25 @@ impl PostgresStore {
             days: Mutex::default(),
             stuck: Mutex::default(),
             hung: Mutex::default(),
+            metrics: Metrics::default(),
         }
+    }
+
+    /// The same, with its measurements among these.
+    #[must_use]
+    pub fn with_metrics(self, metrics: Metrics) -> Self {
+        metrics.postgres_connections_max.set(self.settings.pool_size.into());
+        Self { metrics, ..self }
+    }
+
+    /// Tells how many connections there are.
+    fn tell_connections(&self) {
+        let state = self.pool.state();
+        let set = |state: &str, number: u32| {
+            self.metrics.postgres_connections.with_label_values(&[state]).set(number.into());
+        };
+        set("idle", state.idle_connections);
+        set("in_use", state.connections - state.idle_connections);
     }
 
     fn hung(&self) -> MutexGuard<'_, HungSessions> {
@@ -228,7 +250,9 @@ impl PostgresStore {
                 reason = failures.next() => Err(StoreError::Unavailable(reason)),
             }
         });
-        got.await.map_err(|error| StoreError::Unavailable(error.to_string()))?
+        let got = got.await.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        self.tell_connections();
+        got
     }
 }
 
@@ -267,6 +291,10 @@ impl Store for PostgresStore {
 
     fn move_window(&self) -> BoxFuture<'_, Result<Move, StoreError>> {
         frontier::move_window(self).boxed()
+    }
+
+    fn open(&self) -> BoxFuture<'_, Result<Open, StoreError>> {
+        frontier::open(self).boxed()
     }
 
     fn end_hung_sessions(&self) -> BoxFuture<'_, ()> {

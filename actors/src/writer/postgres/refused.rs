@@ -1,6 +1,7 @@
 //! Finds what in a refused epoch PostgreSQL refuses, by trying halves, in a transaction that is always rolled back.
 //!
-//! What is taken stays until then: a row may be refused only beside another, as by a unique index.
+//! What is taken stays until then: a row may be refused only beside another, as by a unique index. An event that is taken
+//! without its place is refused for that alone: its place is left out then, and no record is rejected.
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -14,7 +15,8 @@ use tokio_postgres::Transaction;
 use super::commit::{copy_events, copy_rejects, read_frontier, write_rollup};
 use super::session::classify;
 use super::{PostgresStore, begin};
-use crate::packed::RowOrigin;
+use crate::enricher::{is_located, split_place, without_place};
+use crate::packed::{PackedRows, RowOrigin, each};
 use crate::refuse::{Kept, RefuseList};
 use crate::store::StoreError;
 use crate::window::SortedRow;
@@ -40,8 +42,12 @@ pub(super) async fn find(store: &PostgresStore, epoch: &Epoch) -> Result<RefuseL
         let rows = epoch.rows(rollup);
         search.halve(&Candidates::Hits(rollup, &rows)).await?;
     }
-    let events = origins(epoch.events.iter().flat_map(|rows| rows.origins()));
-    search.halve(&Candidates::Events(&events)).await?;
+    // A piece at a time: unpacked they take a multiple of what they are held in.
+    for piece in &epoch.events {
+        let tuples = piece.unpack()?;
+        let events: Vec<Event<'_>> = each(&tuples, piece.origins()).collect();
+        search.halve(&Candidates::Events(&events)).await?;
+    }
     let rejects = origins(epoch.partitions.iter().flat_map(|part| part.rejects.origins()));
     search.halve(&Candidates::Rejects(&rejects)).await?;
     let found = search.found;
@@ -58,19 +64,25 @@ fn cut(said: &str) -> &str {
     said.char_indices().nth(MOST_SAID).map_or(said, |(at, _)| said.get(..at).unwrap_or(said))
 }
 
+/// A row of `processed_events`.
+type Event<'a> = (RowOrigin, &'a [u8]);
+
 /// Rows of one kind, some of which may be refused.
 #[derive(Clone, Copy)]
 enum Candidates<'a> {
     Hits(usize, &'a [SortedRow<'a>]),
-    Events(&'a [(PartitionId, Offset)]),
+    Events(&'a [Event<'a>]),
     Rejects(&'a [(PartitionId, Offset)]),
+    /// Events without their places.
+    Placeless(&'a [Event<'a>]),
 }
 
 impl<'a> Candidates<'a> {
     fn len(&self) -> usize {
         match self {
             Self::Hits(_, rows) => rows.len(),
-            Self::Events(rows) | Self::Rejects(rows) => rows.len(),
+            Self::Events(rows) | Self::Placeless(rows) => rows.len(),
+            Self::Rejects(rows) => rows.len(),
         }
     }
 
@@ -88,6 +100,10 @@ impl<'a> Candidates<'a> {
             Self::Rejects(rows) => {
                 let (a, b) = rows.split_at(middle);
                 [Candidates::Rejects(a), Candidates::Rejects(b)]
+            }
+            Self::Placeless(rows) => {
+                let (a, b) = rows.split_at(middle);
+                [Candidates::Placeless(a), Candidates::Placeless(b)]
             }
         }
     }
@@ -111,13 +127,22 @@ impl<'a> Search<'a> {
             if candidates.len() == 0 || self.found.len() >= MOST_FOUND {
                 return Ok(());
             }
-            let Some(said) = self.refusal(candidates).await? else { return Ok(()) };
+            let Some(mut said) = self.refusal(candidates).await? else { return Ok(()) };
             if candidates.len() > 1 {
                 let [a, b] = candidates.halves();
                 self.halve(&a).await?;
                 return self.halve(&b).await;
             }
-            self.note(candidates, &said);
+            let mut at_fault = *candidates;
+            if let Candidates::Events(one @ [(_, row)]) = candidates
+                && is_located(split_place(row).1)
+            {
+                match self.refusal(&Candidates::Placeless(one)).await? {
+                    None => at_fault = Candidates::Placeless(one),
+                    Some(without_place) => said = without_place,
+                }
+            }
+            self.note(&at_fault, &said);
             Ok(())
         })
     }
@@ -136,12 +161,31 @@ impl<'a> Search<'a> {
                 found.sums.extend(rows.iter().map(|row| (*rollup, row.window_start, row.row_key)));
             }
             Candidates::Events(rows) => {
-                found.events.extend(rows.iter().map(|record| (*record, Arc::clone(&said))));
+                let record =
+                    |(row, _): &Event<'_>| ((row.partition, row.offset), Arc::clone(&said));
+                found.events.extend(rows.iter().map(record));
+            }
+            Candidates::Placeless(rows) => {
+                found.places.extend(rows.iter().map(|(_, row)| split_place(row).1.into()));
             }
             Candidates::Rejects(rows) => {
                 found.rejects.extend(rows.iter().map(|record| (*record, Kept::Payload)));
             }
         }
+    }
+
+    /// Copies events in, each made of two pieces.
+    async fn try_events<'r>(
+        &self,
+        rows: impl Iterator<Item = (RowOrigin, [&'r [u8]; 2])>,
+    ) -> Result<(), StoreError> {
+        let mut packed = PackedRows::default();
+        for (origin, [row, place]) in rows {
+            packed.fields(row).fields(place);
+            packed.end(origin.partition, origin.offset, origin.day);
+        }
+        let events = [packed.freeze()];
+        copy_events(self.store, self.transaction, &events, |_| true).await.map(drop)
     }
 
     /// What PostgreSQL says against these rows, if anything; then nothing of them stays.
@@ -174,14 +218,24 @@ impl<'a> Search<'a> {
                 write_rollup(store, transaction, *rollup, rows, self.frontier).await.map(drop)
             }
             Candidates::Events(rows) => {
-                let wanted: BTreeSet<_> = rows.iter().copied().collect();
-                let is_wanted = |row: &RowOrigin| wanted.contains(&(row.partition, row.offset));
-                copy_events(store, transaction, self.epoch, is_wanted).await
+                // Where a place is known to be refused, its events come without it the next time.
+                let places = &self.found.places;
+                let is_open = |(_, row): &&Event<'_>| {
+                    places.is_empty() || !places.contains(split_place(row).1)
+                };
+                let rows = rows.iter().filter(is_open).map(|(origin, row)| (*origin, [*row, &[]]));
+                self.try_events(rows).await
+            }
+            Candidates::Placeless(rows) => {
+                let nowhere = without_place();
+                let rows =
+                    rows.iter().map(|(origin, row)| (*origin, [split_place(row).0, &*nowhere]));
+                self.try_events(rows).await
             }
             Candidates::Rejects(rows) => {
                 let wanted: BTreeSet<_> = rows.iter().copied().collect();
                 let is_wanted = |row: &RowOrigin| wanted.contains(&(row.partition, row.offset));
-                copy_rejects(transaction, self.epoch, is_wanted).await
+                copy_rejects(transaction, self.epoch, is_wanted).await.map(drop)
             }
         }
     }

@@ -41,7 +41,7 @@ pub(super) async fn release(
                 settings.schema
             ))
         }
-        _ => rights::missing(error, settings).unwrap_or_else(|| classify(error)),
+        _ => rights::missing_rights(error, settings).unwrap_or_else(|| classify(error)),
     };
     if !has_tables(client, &settings.schema).await.map_err(|error| failure(&error))? {
         return Err(StoreError::Mismatch(format!(

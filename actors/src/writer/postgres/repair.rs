@@ -33,14 +33,19 @@ pub struct WaitingEvents {
 }
 
 impl PostgresStore {
-    /// Visitors and days whose events wait for a location, those with most among the events looked at first.
+    /// Visitors and days whose events wait for a location, those with most among the events looked at first; none of
+    /// these visitors.
     ///
     /// # Errors
     /// `Unavailable`.
-    pub async fn waiting_events(&self, limit: i64) -> Result<Vec<WaitingEvents>, StoreError> {
+    pub async fn waiting_events(
+        &self,
+        limit: i64,
+        but_not: &[&str],
+    ) -> Result<Vec<WaitingEvents>, StoreError> {
         let of = |table: &str| {
             format!(
-                "(SELECT ip, event_time FROM {table} WHERE {WAITS} AND ip IS NOT NULL LIMIT {LOOKED_AT})"
+                "(SELECT ip, event_time FROM {table} WHERE {WAITS} AND ip <> ALL($2) LIMIT {LOOKED_AT})"
             )
         };
         let query = format!(
@@ -50,7 +55,8 @@ impl PostgresStore {
             of(TABLES[1])
         );
         let connection = self.connection().await?;
-        let rows = connection.query(&query, &[&limit]).await.map_err(|error| classify(&error))?;
+        let rows = connection.query(&query, &[&limit, &but_not]).await;
+        let rows = rows.map_err(|error| classify(&error))?;
         let read = |row: &Row| WaitingEvents {
             ip: row.get(0),
             day: Day::of(row.get::<_, Timestamp>(1).0),
@@ -62,7 +68,7 @@ impl PostgresStore {
     /// Fills in what is now known of them; returns how many events that were.
     ///
     /// # Errors
-    /// `Unavailable`.
+    /// `Refused` where the location cannot be stored, else `Unavailable`.
     pub async fn repair(
         &self,
         events: &WaitingEvents,

@@ -30,15 +30,14 @@ pub(super) fn role(settings: &PostgresSettings) -> &str {
     settings.config.get_user().unwrap_or("…")
 }
 
-/// What a failure for lack of rights to tables that are there means; `None` where it is another one.
-pub(super) fn missing(error: &Error, settings: &PostgresSettings) -> Option<StoreError> {
+/// What a failure for lack of rights to tables that are there means, and what to grant; `None` where it is another one.
+pub fn missing_rights(error: &Error, settings: &PostgresSettings) -> Option<StoreError> {
+    let (schema, role) = (&settings.schema, role(settings));
     (error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE)).then(|| {
         StoreError::Mismatch(format!(
-            "role {} lacks rights in schema {:?}: {}. As their owner: {}",
-            role(settings),
-            settings.schema,
+            "role {role} lacks rights in schema {schema:?}: {}. As the owner of its tables: {}",
             describe(error),
-            grants(&settings.schema, role(settings))
+            grants(schema, role)
         ))
     })
 }
