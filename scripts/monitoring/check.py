@@ -115,13 +115,11 @@ def faults_of_queries(dashboard, known):
         if query.is_sql or query.is_variable:
             continue
         try:
-            used = names.used(filled(query.text, variables | BUILT_IN))
-        except (Unknown, ValueError) as error:
+            promql = filled(query.text, variables | BUILT_IN)
+        except Unknown as error:
             yield f"{query.title} ({query.ref}): {error}"
             continue
-        for name in sorted(used):
-            if not names.is_known(name, known):
-                yield f"{query.title} ({query.ref}): there is no metric {name}"
+        yield from (f"{query.title} ({query.ref}): {fault}" for fault in names.faults(promql, known))
 
 
 def faults_of_dashboard(dashboard, sources, known):
@@ -158,13 +156,11 @@ def anchors(markdown):
 
 
 def faults_of_rules(rules, known, runbook):
-    """Names that no metric has, and alerts that do not say what is to be done."""
+    """What no metric has, and alerts that do not say what is to be done."""
     there = anchors(runbook)
     for rule in rules:
         name = rule.get("record") or rule["alert"]
-        for metric in sorted(names.used(rule["expr"])):
-            if not names.is_known(metric, known):
-                yield f"{name}: there is no metric {metric}"
+        yield from (f"{name}: {fault}" for fault in names.faults(rule["expr"], known))
         if "alert" not in rule:
             continue
         if rule.get("labels", {}).get("severity") not in SEVERITIES:

@@ -1,4 +1,4 @@
-"""Which metrics there are: those that docs/METRICS.md documents, recording rules, and Prometheus' own."""
+"""Which metrics there are, and their labels: those of docs/METRICS.md, recording rules, and Prometheus' own."""
 
 import re
 
@@ -8,21 +8,16 @@ import yaml
 from dashboards import ROOT
 
 DOCUMENTED = ROOT / "docs" / "METRICS.md"
-UNTIL_THEN = ROOT / "scripts" / "monitoring" / "metrics.txt"
 RULES = ROOT / "config" / "prometheus" / "rules"
 
-# Made by Prometheus itself.
-OF_PROMETHEUS = {"up", "ALERTS"}
-# Where docs/METRICS.md lists hitstream's own alone: what the client library says of its process.
-OF_PROCESS = {
-    "process_cpu_seconds_total",
-    "process_max_fds",
-    "process_open_fds",
-    "process_resident_memory_bytes",
-    "process_start_time_seconds",
-    "process_threads",
-}
-OF_HISTOGRAMS = ("_bucket", "_sum", "_count")
+# A line of the table in docs/METRICS.md: name, type, labels.
+ROW = re.compile(r"^\| `(\w+)` \| (\w+) \|([^|]*)\|", re.MULTILINE)
+# Of a process, which are listed in a sentence.
+OF_PROCESS = re.compile(r"`(process_\w+)`")
+# What every series of a scrape has.
+OF_SCRAPES = {"job", "instance"}
+# Made by Prometheus itself. ALERTS has the labels of any alert.
+OF_PROMETHEUS = {"up": set(), "ALERTS": None}
 
 
 def rule_groups(folder=RULES):
@@ -31,38 +26,71 @@ def rule_groups(folder=RULES):
         yield from yaml.safe_load(path.read_text())["groups"]
 
 
-def rules(folder=RULES):
-    return [rule for group in rule_groups(folder) for rule in group["rules"]]
+def rules():
+    return [rule for group in rule_groups() for rule in group["rules"]]
 
 
-def documented():
-    """Names of metrics that hitstream itself has."""
-    if DOCUMENTED.exists():
-        return set(re.findall(r"`((?:hitstream|process)_[a-z0-9_]+)", DOCUMENTED.read_text()))
-    return {line for line in UNTIL_THEN.read_text().splitlines() if not line.startswith("#")}
-
-
-def is_known(name, known):
-    bases = [name[: -len(suffix)] for suffix in OF_HISTOGRAMS if name.endswith(suffix)]
-    return name in known or any(base in known for base in bases)
+def documented(text):
+    """The labels of each series that docs/METRICS.md documents; a histogram is three."""
+    found = {name: set() for name in OF_PROCESS.findall(text)}
+    for name, kind, labels in ROW.findall(text):
+        labels = set(re.findall(r"`(\w+)`", labels))
+        if kind == "histogram":
+            found[f"{name}_bucket"] = labels | {"le"}
+            found[f"{name}_sum"] = found[f"{name}_count"] = labels
+        else:
+            found[name] = labels
+    return found
 
 
 def known():
-    """All names that a query may use."""
-    recorded = {rule["record"] for rule in rules() if "record" in rule}
-    return documented() | recorded | OF_PROMETHEUS | OF_PROCESS
+    """The labels of each series that a query may use; None where they may be any."""
+    recorded = {rule["record"]: None for rule in rules() if "record" in rule}
+    return documented(DOCUMENTED.read_text()) | recorded | OF_PROMETHEUS
 
 
-def used(promql):
-    """Names of metrics in a query.
-
-    Raises ValueError where it is no PromQL."""
-    names = set()
+def selectors(expression):
+    """The selectors in a parsed query, and the labels that it groups by."""
+    found, grouped = [], set()
 
     def see(node):
         selector = getattr(node, "vector_selector", node)
         if isinstance(selector, promql_parser.VectorSelector):
-            names.add(selector.name or "(a selector without a metric's name)")
+            found.append(selector)
+        elif isinstance(node, promql_parser.AggregateExpr) and node.modifier:
+            grouped.update(node.modifier.labels)
 
-    promql_parser.walk(promql_parser.parse(promql), see)
-    return names
+    promql_parser.walk(expression, see)
+    return found, grouped
+
+
+def used(promql):
+    """Names of the series in a query.
+
+    Raises ValueError where it is no PromQL."""
+    found, _ = selectors(promql_parser.parse(promql))
+    return {selector.name for selector in found}
+
+
+def faults(promql, known):
+    """What a query names that is not there: series, their labels, labels to group by."""
+    try:
+        found, grouped = selectors(promql_parser.parse(promql))
+    except ValueError as error:
+        yield str(error)
+        return
+    there = set(OF_SCRAPES)
+    for selector in found:
+        if selector.name not in known:
+            yield f"there is no metric {selector.name or 'in a selector without a name'}"
+            continue
+        labels = known[selector.name]
+        if labels is None:
+            grouped = set()
+            continue
+        there |= labels
+        for matcher in selector.matchers.matchers:
+            if matcher.name not in labels | OF_SCRAPES:
+                yield f"{selector.name} has no label {matcher.name}"
+    for label in sorted(grouped - there):
+        yield f"nothing in it has a label {label} to group by"

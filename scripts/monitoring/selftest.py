@@ -83,6 +83,8 @@ def ask(text, key="expr"):
 IN_DASHBOARDS = [
     ("there is no metric", ask("rate(hitstream_no_such_thing_total[1m])")),
     ("there is no metric", ask('sum(rate({__name__=~"hitstream_.*"}[1m]))')),
+    ("has no label", ask('sum(rate(hitstream_hits_total{result="late"}[1m]))')),
+    ("to group by", ask("sum by (result) (rate(hitstream_hits_total[1m]))")),
     ("Ready (A)", ask("sum(rate(")),
     ("neither a variable", ask("up{instance=~'$no_such_variable'}")),
     ("is not its own", lambda model: model["panels"][2].update(id=model["panels"][1]["id"])),
