@@ -10,7 +10,7 @@ ARGS ?=
 # The run that compares the decoder with what Spark made of the same values.
 GOLDEN := cargo run -q --example golden -p hitstream-domain
 
-.PHONY: help services services-stop services-status demo build test golden bench bench-spark bench-domain lint doc deny ci clean
+.PHONY: help services services-stop services-status demo build test golden bench bench-spark bench-domain lint doc deny monitoring ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,10 @@ doc: ## build the documentation, warnings are errors
 
 deny: ## check bans, licences and sources of all dependencies
 	@scripts/deny.sh
+
+monitoring: ## check alerts and their tests, dashboards, metrics' names, runbook; and that these checks find faults
+	@scripts/monitoring.sh check
+	@scripts/monitoring.sh selftest
 
 ci: ## everything that CI checks
 	@.ci/run
