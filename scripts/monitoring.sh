@@ -5,6 +5,7 @@
 #   scripts/monitoring.sh live PROMETHEUS_URL [POSTGRES_URL]
 #                                    runs every query of every dashboard (default: POSTGRES_URL of the environment);
 #                                    scripts/monitoring/live.py says how
+#   scripts/monitoring.sh tool NAME  says where a tool is: promtool, prometheus, amtool
 #   scripts/monitoring.sh selftest   plants faults and sees whether the two above find them
 #
 # What it needs is fetched into the user's cache when it is not there. Exits 0 when all is well, 1 when something is not,
@@ -47,6 +48,10 @@ main() {
     (($# >= 1)) || die 'live wants the URL of a running Prometheus: scripts/monitoring.sh live http://127.0.0.1:9090'
     [[ -n ${2:-${POSTGRES_URL:-}} ]] || die 'live wants the URL of a PostgreSQL as its second argument, or in POSTGRES_URL'
     run_python "$ROOT/scripts/monitoring/live.py" "$1" "${2:-$POSTGRES_URL}"
+    ;;
+  tool)
+    [[ -n ${PACKAGE_OF[${1:-none}]:-} ]] || die "tool wants one of ${!PACKAGE_OF[*]}"
+    tool "$1"
     ;;
   selftest) run_python "$ROOT/scripts/monitoring/selftest.py" ;;
   -h | --help | help) usage ;;

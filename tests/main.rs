@@ -32,6 +32,7 @@ mod instances;
 mod make;
 mod metrics;
 mod mistakes;
+mod monitoring;
 mod outage;
 mod privacy;
 mod reach;

@@ -5,11 +5,12 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::support::Bench;
 use crate::support::hit::{Hit, millis};
 use crate::support::http::{address, get, samples};
+use crate::support::monitoring::tool;
 use crate::support::process::{Running, wait_until};
 use crate::support::traffic::committed;
-use crate::support::{Bench, skip};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -158,15 +159,14 @@ fn every_documented_metric_is_served_and_every_served_one_is_documented() {
     let unknown: Vec<_> = served().difference(&documented).cloned().collect();
     assert!(unknown.is_empty(), "not in docs/METRICS.md: {unknown:?}");
     // Prometheus' own word on names, types and help.
-    let Ok(mut promtool) = Command::new("promtool")
+    let Some(promtool) = tool("promtool") else { return };
+    let mut promtool = Command::new(promtool)
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-    else {
-        return skip("promtool is not here: scripts/monitoring.sh installs it");
-    };
+        .unwrap();
     let text = get(&at, "/metrics").body;
     promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     let said = promtool.wait_with_output().unwrap();

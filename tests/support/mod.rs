@@ -12,6 +12,7 @@ pub(crate) mod kafka;
 #[allow(dead_code, reason = "the tests of the reader need more kinds of values than these")]
 pub(crate) mod mmdb;
 pub(crate) mod model;
+pub(crate) mod monitoring;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod random;

@@ -1,0 +1,91 @@
+//! Prometheus and its tools, as `scripts/monitoring.sh` finds or fetches them.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use super::http::get;
+use super::process::wait_until;
+use super::scratch::Folder;
+use super::skip;
+
+pub(crate) const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/monitoring.sh");
+/// What it answers where something cannot be had.
+const UNAVAILABLE: i32 = 69;
+
+/// Where a tool is; `None`, with a word, where it cannot be had.
+pub(crate) fn tool(name: &str) -> Option<PathBuf> {
+    let said = Command::new(SCRIPT).args(["tool", name]).output().unwrap();
+    if said.status.code() == Some(UNAVAILABLE) {
+        skip(String::from_utf8_lossy(&said.stderr).trim());
+        return None;
+    }
+    assert!(said.status.success(), "{said:?}");
+    Some(String::from_utf8(said.stdout).unwrap().trim().into())
+}
+
+/// A Prometheus with the project's configuration and rules, for one instance.
+pub(crate) struct Prometheus {
+    child: Child,
+    address: String,
+    _folder: Folder,
+}
+
+impl Prometheus {
+    /// Starts one that looks at `target` every second.
+    pub(crate) fn start(target: &str) -> Option<Self> {
+        let program = tool("prometheus")?;
+        let folder = Folder::new();
+        let config = concat!(env!("CARGO_MANIFEST_DIR"), "/config/prometheus");
+        let text = std::fs::read_to_string(format!("{config}/prometheus.yml")).unwrap();
+        let mine = [
+            ("hitstream:8080", target),
+            ("rules/*.yml", &format!("{config}/rules/*.yml")),
+            ("scrape_interval: 5s", "scrape_interval: 1s"),
+            ("scrape_timeout: 4s", "scrape_timeout: 1s"),
+            ("evaluation_interval: 15s", "evaluation_interval: 1s"),
+            // Nobody listens there.
+            ("alertmanager:9093", "127.0.0.1:9"),
+        ];
+        let text = mine.iter().fold(text, |text, (from, to)| {
+            assert!(text.contains(from), "no {from} in prometheus.yml");
+            text.replace(from, to)
+        });
+        let file = folder.path("prometheus.yml");
+        std::fs::write(&file, text).unwrap();
+        let address = {
+            let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            free.local_addr().unwrap().to_string()
+        };
+        let child = Command::new(program)
+            .arg(format!("--config.file={}", file.display()))
+            .arg(format!("--storage.tsdb.path={}", folder.path("data").display()))
+            .arg(format!("--web.listen-address={address}"))
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(folder.path("log")).unwrap())
+            .spawn()
+            .unwrap();
+        let mut prometheus = Self { child, address, _folder: folder };
+        wait_until("Prometheus is ready", Duration::from_secs(30), || {
+            let ended = prometheus.child.try_wait().unwrap();
+            let log = || std::fs::read_to_string(prometheus._folder.path("log"));
+            assert!(ended.is_none(), "{ended:?}: {:?}", log());
+            std::net::TcpStream::connect(&prometheus.address).is_ok()
+                && get(&prometheus.address, "/-/ready").status == 200
+        });
+        Some(prometheus)
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        // Where it has ended already there is nothing to do.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
