@@ -229,7 +229,7 @@ fn place_that_will_not_do_is_named_before_anything_starts() {
 }
 
 #[test]
-fn full_place_is_named_with_what_to_do_and_the_log_is_quoted() {
+fn full_place_is_named_with_what_to_do_in_one_line() {
     let scratch = Folder::new();
     let binaries = scratch.path("bin");
     fs::create_dir(&binaries).unwrap();
@@ -244,10 +244,9 @@ fn full_place_is_named_with_what_to_do_and_the_log_is_quoted() {
     let ended = demo.env("HITSTREAM_PG_BIN", binaries.to_str().unwrap()).finish();
     let advice =
         format!("error: TMPDIR {} is full: make room there, or set TMPDIR", place.display());
-    assert_eq!(ended.code, Some(64), "{ended}");
+    assert_eq!(ended.code, Some(69), "{ended}");
     assert!(ended.stderr.starts_with(&advice), "{ended}");
-    assert_eq!(ended.stderr.matches("error").count(), 1, "{ended}");
-    assert!(ended.stderr.contains("\n    No space left on device"), "{ended}");
+    assert_eq!(ended.stderr.lines().count(), 1, "{ended}");
 }
 
 #[test]

@@ -18,6 +18,8 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Lines of its log that are shown of a process that failed.
 const LAST_LINES: usize = 12;
 
+/// What is said of a place that takes no more.
+pub(super) const IS_FULL: &str = "is full";
 /// What the system calls a place that takes no more.
 const FULL: &[&str] = &["No space left on device", "Disk quota exceeded"];
 /// How long one that is dropped may take to end.
@@ -118,25 +120,22 @@ impl Process {
 
     /// Tells what came of it: a line with what to do, where that is known, and the end of its log, indented.
     pub(super) fn told(&self, what: &str) -> String {
-        let log = self.last_words();
-        let place = self.log.ancestors().nth(2).unwrap_or(&self.log);
-        let why = if FULL.iter().any(|words| log.contains(words)) {
-            format!(
-                "TMPDIR {} is full: make room there, or {ANOTHER_PLACE}; {what}",
-                place.display()
-            )
-        } else {
-            format!("{what}; the last that it said:")
-        };
-        let quoted = log.lines().map(|line| format!("\n    {line}"));
-        std::iter::once(why).chain(quoted).collect()
-    }
-
-    fn last_words(&self) -> String {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let place = self.log.ancestors().nth(2).unwrap_or(&self.log);
+        if FULL.iter().any(|words| log.contains(words)) {
+            // No more needs to be said, and what comes of it is long.
+            let place = place.display();
+            return format!(
+                "TMPDIR {place} {IS_FULL}: make room there, or {ANOTHER_PLACE}; {what}"
+            );
+        }
+        if log.is_empty() {
+            return format!("{what}, without a word");
+        }
         let lines: Vec<&str> = log.lines().collect();
         let last = lines.len().saturating_sub(LAST_LINES);
-        lines.get(last..).unwrap_or_default().join("\n")
+        let quoted = lines.iter().skip(last).map(|line| format!("\n    {line}"));
+        std::iter::once(format!("{what}; the last that it said:")).chain(quoted).collect()
     }
 }
 

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-use self::child::Process;
+use self::child::{IS_FULL, Process};
 use self::folder::Folder;
 use self::kafka::Kafka;
 use self::numbers::{Numbers, Reader};
@@ -223,7 +223,8 @@ fn ended(error: anyhow::Error) -> CliError {
     CliError::Unreachable(format!("{error:#}"))
 }
 
-/// What keeps a demo from starting is for its user to mend.
+/// What keeps a demo from starting is for its user to mend; a full place is no mistake.
 fn needs(error: anyhow::Error) -> CliError {
-    CliError::Usage(format!("{error:#}"))
+    let said = format!("{error:#}");
+    if said.contains(IS_FULL) { CliError::Unreachable(said) } else { CliError::Usage(said) }
 }
