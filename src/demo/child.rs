@@ -20,8 +20,8 @@ const LAST_LINES: usize = 12;
 
 /// What is said of a place that takes no more.
 pub(super) const IS_FULL: &str = "is full";
-/// What the system calls a place that takes no more.
-const FULL: &[&str] = &["No space left on device", "Disk quota exceeded"];
+/// What the system and PostgreSQL say of a place that takes no more.
+const FULL: &[&str] = &["No space left on device", "Disk quota exceeded", "Check free disk space"];
 /// How long one that is dropped may take to end.
 const DEATH_LIMIT: Duration = Duration::from_secs(5);
 /// What to say where it is not there.
