@@ -64,6 +64,32 @@ fn address_is_asked_about_once_and_not_again_by_the_next_process() {
 }
 
 #[test]
+fn commits_go_on_while_somebody_holds_the_table_of_answers() {
+    let server = Ip2LocationServer::start(|_| Reply::located("SE"));
+    let Some(bench) = bench("geo_held", &server) else { return };
+    let bench = bench
+        .with("HITSTREAM_ENRICH__DEADLINE", "200ms")
+        .with("HITSTREAM_POSTGRES__POOL_SIZE", 2)
+        .with("HITSTREAM_FLUSH__INTERVAL", "100ms");
+    bench.send(0, &hits(&["8.8.8.1"]));
+    bench.run_until_end();
+    let mut sql = bench.sql();
+    let mut lock = sql.transaction().unwrap();
+    lock.batch_execute("LOCK TABLE ip_locations IN ACCESS EXCLUSIVE MODE").unwrap();
+    let running = bench.hitstream(&["run"]).start();
+    let events = || bench.count("SELECT count(*) FROM processed_events");
+    for sent in 0..8 {
+        let began = std::time::Instant::now();
+        bench.send(0, &hits(&[&format!("8.8.9.{sent}")]));
+        wait_until("committed", PATIENCE, || events() == 2 + sent);
+        // The first one waits for the group as well.
+        assert!(sent == 0 || began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    }
+    lock.rollback().unwrap();
+    running.stop();
+}
+
+#[test]
 fn budget_is_not_reset_by_a_restart() {
     let server = Ip2LocationServer::start(|_| Reply::located("SE"));
     let Some(bench) = bench("geo_budget", &server) else { return };

@@ -169,7 +169,7 @@ async fn prepare(
         .built(env!("CARGO_PKG_VERSION"), option_env!("HITSTREAM_REVISION").unwrap_or("unknown"));
     let store = PostgresStore::new(postgres.clone(), wiring::pipeline(config)?);
     let store = Arc::new(store.with_metrics(metrics.clone()));
-    let locations: Arc<dyn LocationStore> = Arc::new(PostgresLocations::new(store.clone()));
+    let locations: Arc<dyn LocationStore> = Arc::new(PostgresLocations::new(&postgres));
     let providers = wiring::providers(config, &locations, &metrics)?;
     let limit = until_end.then_some(database::LIMIT);
     let report = migrated(config, &postgres, &readiness, limit).await?;

@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hitstream_actors::enricher::ip2location::{Budget, BudgetPeriod, Ip2Location, LocationStore};
+use hitstream_actors::store::StoreError;
 use hitstream_actors::writer::postgres::{
-    PipelineSettings, PostgresLocations, PostgresSettings, PostgresStore, connect, migrate,
+    PipelineSettings, PostgresLocations, PostgresSettings, PostgresStore, PrivateTable, connect,
+    migrate,
 };
 use hitstream_domain::geo::Location;
 use hitstream_domain::watermark::TimeRules;
@@ -30,6 +32,11 @@ struct Schema {
 impl Schema {
     /// A store as another instance would have it.
     fn store(&self) -> Arc<PostgresLocations> {
+        Arc::new(PostgresLocations::new(&self.settings))
+    }
+
+    /// What commits go to.
+    fn commits(&self) -> PostgresStore {
         let rules = TimeRules {
             window: WindowSpec::new(HOUR, HOUR).unwrap(),
             delay: HOUR,
@@ -44,8 +51,7 @@ impl Schema {
             start_at_latest: false,
             accept_data_loss: false,
         };
-        let store = PostgresStore::new(self.settings.clone(), pipeline);
-        Arc::new(PostgresLocations::new(Arc::new(store)))
+        PostgresStore::new(self.settings.clone(), pipeline)
     }
 
     async fn number(&self, query: &str) -> i64 {
@@ -119,6 +125,35 @@ async fn answers_come_back_as_they_were_kept_until_they_are_old() {
             schema.number("SELECT count(*) FROM ip_locations WHERE source = 'ip2location'").await,
             3
         );
+        schema
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn held_table_costs_answers_and_no_connection_for_ever() {
+    in_schema("held", |mut schema| async {
+        let (store, commits) = (schema.store(), schema.commits());
+        commits.empty(PrivateTable::HashKeys).await.unwrap();
+        let lock = schema.sql.transaction().await.unwrap();
+        lock.batch_execute("LOCK TABLE ip_locations IN ACCESS EXCLUSIVE MODE").await.unwrap();
+        // As the keeper does it: what takes too long is given up, with the statement still under way.
+        for _ in 0..4 {
+            let given_up = Duration::from_millis(100);
+            let found = LocationStore::find(&*store, &[], HOUR);
+            assert!(tokio::time::timeout(given_up, found).await.is_err());
+        }
+        let begun = std::time::Instant::now();
+        commits.empty(PrivateTable::HashKeys).await.unwrap();
+        assert!(begun.elapsed() < Duration::from_millis(800), "{:?}", begun.elapsed());
+        // Each wait ends by itself, so that the budget can be asked for.
+        let kept = LocationStore::keep(&*store, &[(ip(1), somewhere("Ulm"))]).await;
+        assert!(matches!(kept, Err(StoreError::Unavailable(_))), "{kept:?}");
+        let budget = Budget { count: NonZeroU64::MIN, period: BudgetPeriod::Day };
+        assert_eq!(LocationStore::reserve(&*store, budget, 1).await.unwrap().granted, 1);
+        lock.rollback().await.unwrap();
+        LocationStore::keep(&*store, &[(ip(1), somewhere("Ulm"))]).await.unwrap();
+        assert_eq!(found(&store, HOUR).await.len(), 1);
         schema
     })
     .await;

@@ -1,17 +1,21 @@
 //! The real [`LocationStore`]: answers and budget of an HTTP provider, in two tables beside the pipeline's. Each call is
-//! one statement of its own; none of them takes a lock that the commit protocol knows.
+//! one statement of its own; none of them takes a lock that the commit protocol knows, or a connection that a commit
+//! could want: whoever holds these tables, for a dump or to mend them, holds up no commit.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bb8_postgres::bb8::Pool;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use hitstream_domain::geo::{GeoSource, Location};
 use tokio_postgres::Row;
 
-use super::PostgresStore;
-use super::session::classify;
+use super::session::{
+    Connection, Failures, Manager, PostgresSettings, bounded_config, bounded_pool, classify,
+    connection,
+};
 use crate::enricher::ip2location::{Budget, Grant, LocationStore};
 use crate::store::StoreError;
 
@@ -41,17 +45,33 @@ const RESERVE: &str = "INSERT INTO geo_budget AS b (provider, period, period_sta
 const FORGET: &str = "DELETE FROM ip_locations WHERE ip IN (SELECT ip FROM ip_locations \
        WHERE located_at <= now() - make_interval(secs => $1) ORDER BY located_at LIMIT 1000 FOR UPDATE SKIP LOCKED)";
 
+/// Connections: one to look up with while another keeps.
+const CONNECTIONS: u32 = 2;
+/// Nobody waits longer for a table or row that somebody else holds.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
+/// Nor for any statement: what nobody waits for any more must not keep a connection from the next.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// PostgreSQL's intervals end somewhere; a century is for ever.
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
-/// Answers and budget in the schema of a pipeline, over the connections of its store.
+/// Answers and budget in the schema of a pipeline, over at most two connections of their own.
 #[derive(Clone)]
-pub struct PostgresLocations(Arc<PostgresStore>);
+pub struct PostgresLocations {
+    pool: Pool<Manager>,
+    failures: Failures,
+}
 
 impl PostgresLocations {
-    /// Shares the store's connections.
-    pub fn new(store: Arc<PostgresStore>) -> Self {
-        Self(store)
+    /// Connects when it is first used; the connections live on the runtime that uses them.
+    pub fn new(settings: &PostgresSettings) -> Self {
+        let config = bounded_config(settings, LOCK_TIMEOUT, STATEMENT_TIMEOUT);
+        let (pool, failures) = bounded_pool(config, CONNECTIONS);
+        Self { pool, failures }
+    }
+
+    async fn connection(&self) -> Result<Connection, StoreError> {
+        connection(&self.pool, &self.failures).await
     }
 
     async fn find(
@@ -59,7 +79,7 @@ impl PostgresLocations {
         addresses: &[IpAddr],
         keep_for: Duration,
     ) -> Result<Vec<(IpAddr, Location)>, StoreError> {
-        let connection = self.0.connection().await?;
+        let connection = self.connection().await?;
         let rows = connection.query(FIND, &[&addresses, &seconds(keep_for)]).await;
         let rows = rows.map_err(|error| classify(&error))?;
         rows.iter().map(located).collect::<Result<_, _>>().map_err(|error| classify(&error))
@@ -77,7 +97,7 @@ impl PostgresLocations {
         };
         let addresses: Vec<IpAddr> = answers.iter().map(|(ip, _)| *ip).collect();
         let asns: Vec<Option<i64>> = answers.iter().map(|(_, at)| at.asn.map(i64::from)).collect();
-        let connection = self.0.connection().await?;
+        let connection = self.connection().await?;
         let kept = connection
             .execute(
                 KEEP,
@@ -103,7 +123,7 @@ impl PostgresLocations {
         let whole = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         let (provider, period) = (GeoSource::Ip2Location.as_str(), budget.period.name());
         let (wanted, count) = (whole(wanted), whole(budget.count.get()));
-        let connection = self.0.connection().await?;
+        let connection = self.connection().await?;
         let row = connection.query_one(RESERVE, &[&provider, &period, &wanted, &count]).await;
         let read = |row: Row| -> Result<Grant, tokio_postgres::Error> {
             let number = |column| row.try_get(column).map(|n: i64| n.unsigned_abs());
@@ -115,7 +135,7 @@ impl PostgresLocations {
     }
 
     async fn forget(&self, keep_for: Duration) -> Result<u64, StoreError> {
-        let connection = self.0.connection().await?;
+        let connection = self.connection().await?;
         let forgotten = connection.execute(FORGET, &[&seconds(keep_for)]).await;
         forgotten.map_err(|error| classify(&error))
     }

@@ -50,9 +50,7 @@ pub use session::PostgresSettings;
 use self::days::KnownDays;
 use self::frontier::StuckWindows;
 use self::hung::HungSessions;
-use self::session::{
-    Connection, Failures, Manager, classify, classify_pool, describe, session_config,
-};
+use self::session::{Connection, Failures, Manager, classify, describe, session_config};
 use self::tables::RollupTables;
 use crate::metrics::Metrics;
 use crate::refuse::RefuseList;
@@ -244,12 +242,7 @@ impl PostgresStore {
     async fn connection(&self) -> Result<Connection, StoreError> {
         let pool = self.pool.clone();
         let failures = self.failures.clone();
-        let got = self.home.spawn(async move {
-            tokio::select! {
-                got = pool.get_owned() => got.map_err(|error| classify_pool(&error)),
-                reason = failures.next() => Err(StoreError::Unavailable(reason)),
-            }
-        });
+        let got = self.home.spawn(async move { session::connection(&pool, &failures).await });
         let got = got.await.map_err(|error| StoreError::Unavailable(error.to_string()))?;
         self.tell_connections();
         got
