@@ -90,6 +90,22 @@ fn commits_go_on_while_somebody_holds_the_table_of_answers() {
 }
 
 #[test]
+fn answer_that_comes_too_late_for_its_epoch_is_kept_at_the_end() {
+    let server = Ip2LocationServer::start(|_| Reply::located("SE").after(Duration::from_secs(1)));
+    let Some(bench) = bench("geo_late", &server) else { return };
+    let bench = bench.with("HITSTREAM_ENRICH__DEADLINE", "100ms");
+    bench.send(0, &hits(&["8.8.8.1", "8.8.8.2"]));
+    bench.run_until_end();
+    assert_eq!(places(&bench), ["8.8.8.1 timeout", "8.8.8.2 timeout"]);
+    assert_eq!(bench.count("SELECT count(*) FROM ip_locations WHERE country_code = 'SE'"), 2);
+    // And what was reserved and not used is there for the next run.
+    assert_eq!(bench.count("SELECT used FROM geo_budget"), 2);
+    bench.send(0, &hits(&["8.8.8.2"]));
+    bench.run_until_end();
+    assert_eq!((places(&bench)[2].as_str(), server.seen().len()), ("8.8.8.2 ip2location SE", 2));
+}
+
+#[test]
 fn budget_is_not_reset_by_a_restart() {
     let server = Ip2LocationServer::start(|_| Reply::located("SE"));
     let Some(bench) = bench("geo_budget", &server) else { return };
