@@ -151,6 +151,54 @@ fn outage_costs_an_epoch_its_deadline_and_events_are_repaired_after_it() {
 }
 
 #[test]
+fn repair_asks_in_the_order_of_the_chain_and_does_without_a_service() {
+    let server = Ip2LocationServer::start(|_| Reply::status(500));
+    let Some(bench) = bench("geo_chain", &server) else { return };
+    let mut bench = bench
+        .with("HITSTREAM_ENRICH__IP2LOCATION__RETRIES", 0)
+        .with("HITSTREAM_ENRICH__REPAIR_PER_SECOND", 100);
+    for (ip, chain) in [("8.8.8.8", "database,ip2location"), ("8.8.4.4", "database")] {
+        bench.set("HITSTREAM_ENRICH__PROVIDERS", "ip2location");
+        bench.send(0, &hits(&[ip]));
+        bench.run_until_end();
+        let (asked, last) = (server.seen().len(), || places(&bench).pop().unwrap());
+        assert_eq!(last(), format!("{ip} error"));
+        let running = bench.hitstream(&["run"]).env("HITSTREAM_ENRICH__PROVIDERS", chain).start();
+        wait_until("repaired", PATIENCE, || last() == format!("{ip} database US"));
+        running.stop();
+        assert_eq!(server.seen().len(), asked, "the built-in database knows it");
+    }
+}
+
+#[test]
+fn one_instance_repairs_and_no_address_is_asked_for_twice() {
+    let is_away = Arc::new(AtomicBool::new(true));
+    let away = is_away.clone();
+    let server = Ip2LocationServer::start(move |_| {
+        let slow = |reply: Reply| reply.after(Duration::from_millis(300));
+        if away.load(SeqCst) { Reply::status(500) } else { slow(Reply::located("SE")) }
+    });
+    let Some(bench) = bench("geo_repairers", &server) else { return };
+    let bench = bench
+        .with("HITSTREAM_ENRICH__IP2LOCATION__RETRIES", 0)
+        .with("HITSTREAM_ENRICH__REPAIR_PER_SECOND", 100);
+    let visitors: Vec<String> = (1..=9).map(|last| format!("8.8.8.{last}")).collect();
+    bench.send(0, &hits(&visitors.iter().map(String::as_str).collect::<Vec<_>>()));
+    bench.run_until_end();
+    let before = server.seen().len();
+    is_away.store(false, SeqCst);
+    let running: Vec<_> = (0..3).map(|_| bench.hitstream(&["run"]).start()).collect();
+    let located = "SELECT count(*) FROM processed_events WHERE country_code = 'SE'";
+    wait_until("repaired", PATIENCE, || bench.count(located) == 9);
+    for running in running {
+        running.stop();
+    }
+    let mut asked: Vec<_> = server.seen().split_off(before).into_iter().map(|s| s.ip).collect();
+    asked.sort_unstable();
+    assert_eq!(asked, visitors);
+}
+
+#[test]
 fn long_address_is_stored_during_an_outage_and_repaired_after_it() {
     let is_away = Arc::new(AtomicBool::new(true));
     let away = is_away.clone();

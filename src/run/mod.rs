@@ -92,10 +92,8 @@ async fn pipeline(
     if config.privacy.ip == KeptIp::Hash {
         tokio::spawn(keep_daily_key_fresh(store.clone(), blueprint.daily_key.clone()));
     }
-    if let Some(remote) = blueprint.providers.remote()
-        && let Some(pause) = repair::pause(config)
-    {
-        tokio::spawn(repair::repair(store.clone(), remote, pause));
+    if let Some(pause) = repair::pause(config) {
+        tokio::spawn(repair::repair(wiring::postgres(config), blueprint.providers.clone(), pause));
     }
     let remote = blueprint.providers.remote();
     let observer = Observer::new(tally, args.until_end).start();
