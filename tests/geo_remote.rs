@@ -106,6 +106,19 @@ fn answer_that_comes_too_late_for_its_epoch_is_kept_at_the_end() {
 }
 
 #[test]
+fn answer_under_way_when_a_run_is_told_to_stop_is_kept() {
+    let server = Ip2LocationServer::start(|_| Reply::located("SE").after(Duration::from_secs(1)));
+    let Some(bench) = bench("geo_stopped", &server) else { return };
+    let bench = bench.with("HITSTREAM_ENRICH__DEADLINE", "100ms");
+    bench.send(0, &hits(&["8.8.8.1"]));
+    let running = bench.hitstream(&["run"]).start();
+    wait_until("asked", PATIENCE, || !server.seen().is_empty());
+    running.stop();
+    assert_eq!(bench.count("SELECT count(*) FROM ip_locations"), 1);
+    assert_eq!(bench.count("SELECT used FROM geo_budget"), 1);
+}
+
+#[test]
 fn budget_is_not_reset_by_a_restart() {
     let server = Ip2LocationServer::start(|_| Reply::located("SE"));
     let Some(bench) = bench("geo_budget", &server) else { return };
@@ -284,12 +297,22 @@ fn check_asks_the_service_once() {
     let server = Ip2LocationServer::start(|seen| match seen.before {
         0 => Reply::located("US"),
         1 => Reply::refused(401, None),
-        _ => Reply::status(500),
+        2 => Reply::limited("60"),
+        3 => Reply::status(503),
+        4 => Reply::Answer(302, vec!["Location: http://localhost:1/".to_owned()], String::new()),
+        5 => Reply::json("<html>"),
+        _ => Reply::Reset,
     });
     let Some(bench) = bench("geo_check", &server) else { return };
-    for (times, result, word) in
-        [(1, "ok", "answers"), (2, "warn", "refuses the key"), (3, "warn", "no answer")]
-    {
+    for (times, result, word) in [
+        (1, "ok", "answers"),
+        (2, "warn", "refuses the key"),
+        (3, "warn", "too many requests and wants none for 60 s"),
+        (4, "warn", "fails with HTTP status 503"),
+        (5, "warn", "sends requests elsewhere (HTTP status 302)"),
+        (6, "warn", "no answer of IP2Location.io"),
+        (7, "warn", "out of reach: "),
+    ] {
         let finished = bench.done(&["check", "--json"]);
         let checks = finished.json()["checks"].clone();
         let geo = checks.as_array().unwrap().iter().find(|check| check["check"] == "geo").unwrap();

@@ -19,6 +19,7 @@ mod gate;
 mod keeper;
 mod line;
 mod pace;
+mod probe;
 mod settings;
 mod store;
 
@@ -33,6 +34,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::error;
 
 pub use client::Ip2LocationError;
+pub use probe::{Probe, probe};
 pub use settings::{ApiKey, Budget, BudgetPeriod, Ip2LocationSettings};
 pub use store::{Grant, LocationStore, MemoryLocations};
 
