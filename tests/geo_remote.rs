@@ -64,6 +64,61 @@ fn address_is_asked_about_once_and_not_again_by_the_next_process() {
 }
 
 #[test]
+fn commits_go_on_while_somebody_holds_the_table_of_answers() {
+    let server = Ip2LocationServer::start(|_| Reply::located("SE"));
+    let Some(bench) = bench("geo_held", &server) else { return };
+    let bench = bench
+        .with("HITSTREAM_ENRICH__DEADLINE", "200ms")
+        .with("HITSTREAM_POSTGRES__POOL_SIZE", 2)
+        .with("HITSTREAM_FLUSH__INTERVAL", "100ms");
+    bench.send(0, &hits(&["8.8.8.1"]));
+    bench.run_until_end();
+    let mut sql = bench.sql();
+    let mut lock = sql.transaction().unwrap();
+    lock.batch_execute("LOCK TABLE ip_locations IN ACCESS EXCLUSIVE MODE").unwrap();
+    let running = bench.hitstream(&["run"]).start();
+    let events = || bench.count("SELECT count(*) FROM processed_events");
+    for sent in 0..8 {
+        let began = std::time::Instant::now();
+        bench.send(0, &hits(&[&format!("8.8.9.{sent}")]));
+        wait_until("committed", PATIENCE, || events() == 2 + sent);
+        // The first one waits for the group as well.
+        assert!(sent == 0 || began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    }
+    lock.rollback().unwrap();
+    running.stop();
+}
+
+#[test]
+fn answer_that_comes_too_late_for_its_epoch_is_kept_at_the_end() {
+    let server = Ip2LocationServer::start(|_| Reply::located("SE").after(Duration::from_secs(1)));
+    let Some(bench) = bench("geo_late", &server) else { return };
+    let bench = bench.with("HITSTREAM_ENRICH__DEADLINE", "100ms");
+    bench.send(0, &hits(&["8.8.8.1", "8.8.8.2"]));
+    bench.run_until_end();
+    assert_eq!(places(&bench), ["8.8.8.1 timeout", "8.8.8.2 timeout"]);
+    assert_eq!(bench.count("SELECT count(*) FROM ip_locations WHERE country_code = 'SE'"), 2);
+    // And what was reserved and not used is there for the next run.
+    assert_eq!(bench.count("SELECT used FROM geo_budget"), 2);
+    bench.send(0, &hits(&["8.8.8.2"]));
+    bench.run_until_end();
+    assert_eq!((places(&bench)[2].as_str(), server.seen().len()), ("8.8.8.2 ip2location SE", 2));
+}
+
+#[test]
+fn answer_under_way_when_a_run_is_told_to_stop_is_kept() {
+    let server = Ip2LocationServer::start(|_| Reply::located("SE").after(Duration::from_secs(1)));
+    let Some(bench) = bench("geo_stopped", &server) else { return };
+    let bench = bench.with("HITSTREAM_ENRICH__DEADLINE", "100ms");
+    bench.send(0, &hits(&["8.8.8.1"]));
+    let running = bench.hitstream(&["run"]).start();
+    wait_until("asked", PATIENCE, || !server.seen().is_empty());
+    running.stop();
+    assert_eq!(bench.count("SELECT count(*) FROM ip_locations"), 1);
+    assert_eq!(bench.count("SELECT used FROM geo_budget"), 1);
+}
+
+#[test]
 fn budget_is_not_reset_by_a_restart() {
     let server = Ip2LocationServer::start(|_| Reply::located("SE"));
     let Some(bench) = bench("geo_budget", &server) else { return };
@@ -106,6 +161,54 @@ fn outage_costs_an_epoch_its_deadline_and_events_are_repaired_after_it() {
         "SELECT sum(num_hits)::bigint FROM live_web_traffic_by_country WHERE country_code IS NULL";
     assert_eq!(bench.count(nowhere), 3);
     bench.clean_audit();
+}
+
+#[test]
+fn repair_asks_in_the_order_of_the_chain_and_does_without_a_service() {
+    let server = Ip2LocationServer::start(|_| Reply::status(500));
+    let Some(bench) = bench("geo_chain", &server) else { return };
+    let mut bench = bench
+        .with("HITSTREAM_ENRICH__IP2LOCATION__RETRIES", 0)
+        .with("HITSTREAM_ENRICH__REPAIR_PER_SECOND", 100);
+    for (ip, chain) in [("8.8.8.8", "database,ip2location"), ("8.8.4.4", "database")] {
+        bench.set("HITSTREAM_ENRICH__PROVIDERS", "ip2location");
+        bench.send(0, &hits(&[ip]));
+        bench.run_until_end();
+        let (asked, last) = (server.seen().len(), || places(&bench).pop().unwrap());
+        assert_eq!(last(), format!("{ip} error"));
+        let running = bench.hitstream(&["run"]).env("HITSTREAM_ENRICH__PROVIDERS", chain).start();
+        wait_until("repaired", PATIENCE, || last() == format!("{ip} database US"));
+        running.stop();
+        assert_eq!(server.seen().len(), asked, "the built-in database knows it");
+    }
+}
+
+#[test]
+fn one_instance_repairs_and_no_address_is_asked_for_twice() {
+    let is_away = Arc::new(AtomicBool::new(true));
+    let away = is_away.clone();
+    let server = Ip2LocationServer::start(move |_| {
+        let slow = |reply: Reply| reply.after(Duration::from_millis(300));
+        if away.load(SeqCst) { Reply::status(500) } else { slow(Reply::located("SE")) }
+    });
+    let Some(bench) = bench("geo_repairers", &server) else { return };
+    let bench = bench
+        .with("HITSTREAM_ENRICH__IP2LOCATION__RETRIES", 0)
+        .with("HITSTREAM_ENRICH__REPAIR_PER_SECOND", 100);
+    let visitors: Vec<String> = (1..=9).map(|last| format!("8.8.8.{last}")).collect();
+    bench.send(0, &hits(&visitors.iter().map(String::as_str).collect::<Vec<_>>()));
+    bench.run_until_end();
+    let before = server.seen().len();
+    is_away.store(false, SeqCst);
+    let running: Vec<_> = (0..3).map(|_| bench.hitstream(&["run"]).start()).collect();
+    let located = "SELECT count(*) FROM processed_events WHERE country_code = 'SE'";
+    wait_until("repaired", PATIENCE, || bench.count(located) == 9);
+    for running in running {
+        running.stop();
+    }
+    let mut asked: Vec<_> = server.seen().split_off(before).into_iter().map(|s| s.ip).collect();
+    asked.sort_unstable();
+    assert_eq!(asked, visitors);
 }
 
 #[test]
@@ -194,12 +297,22 @@ fn check_asks_the_service_once() {
     let server = Ip2LocationServer::start(|seen| match seen.before {
         0 => Reply::located("US"),
         1 => Reply::refused(401, None),
-        _ => Reply::status(500),
+        2 => Reply::limited("60"),
+        3 => Reply::status(503),
+        4 => Reply::Answer(302, vec!["Location: http://localhost:1/".to_owned()], String::new()),
+        5 => Reply::json("<html>"),
+        _ => Reply::Reset,
     });
     let Some(bench) = bench("geo_check", &server) else { return };
-    for (times, result, word) in
-        [(1, "ok", "answers"), (2, "warn", "refuses the key"), (3, "warn", "no answer")]
-    {
+    for (times, result, word) in [
+        (1, "ok", "answers"),
+        (2, "warn", "refuses the key"),
+        (3, "warn", "too many requests and wants none for 60 s"),
+        (4, "warn", "fails with HTTP status 503"),
+        (5, "warn", "sends requests elsewhere (HTTP status 302)"),
+        (6, "warn", "no answer of IP2Location.io"),
+        (7, "warn", "out of reach: "),
+    ] {
         let finished = bench.done(&["check", "--json"]);
         let checks = finished.json()["checks"].clone();
         let geo = checks.as_array().unwrap().iter().find(|check| check["check"] == "geo").unwrap();

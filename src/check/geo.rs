@@ -1,14 +1,9 @@
 //! Geolocation: who there is to locate visitors. A file is read whole, as a run would read it; a service is asked once.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
 
 use hitstream_actors::enricher::database::{Database, DatabaseError};
-use hitstream_actors::enricher::ip2location::{
-    Ip2Location, Ip2LocationError, Ip2LocationSettings, MemoryLocations,
-};
-use hitstream_actors::metrics::Metrics;
-use hitstream_domain::geo::{GeoStatus, Location};
+use hitstream_actors::enricher::ip2location::{Ip2LocationSettings, Probe, probe};
 use hitstream_domain::time::EventTime;
 
 use super::report::Finding;
@@ -52,26 +47,63 @@ fn service(config: &Config) -> Finding {
     match ask(settings) {
         Err(error) => {
             let advice = "set enrich.ip2location right; config/hitstream.toml describes it";
-            Finding::fail("geo", error.to_string(), advice)
+            Finding::fail("geo", error, advice)
         }
-        Ok(Ok(_) | Err(GeoStatus::NotFound)) => Finding::ok("geo", format!("{place} answers")),
-        Ok(Err(GeoStatus::Quota)) => {
-            let said = format!("{place} refuses the key, or the account has no credit left");
-            Finding::warn("geo", said, advice)
+        Ok(Probe::Answers) => Finding::ok("geo", format!("{place} answers")),
+        Ok(other) => {
+            let (said, what_to_do) = words(&other);
+            Finding::warn("geo", format!("{place} {said}"), &format!("{what_to_do}; {advice}"))
         }
-        Ok(Err(_)) => Finding::warn("geo", format!("{place} gives no answer"), advice),
     }
 }
 
-fn ask(settings: Ip2LocationSettings) -> Result<Result<Location, GeoStatus>, Ip2LocationError> {
-    let settings = Ip2LocationSettings { retries: 0, budget: None, keep_for: None, ..settings };
+fn ask(settings: Ip2LocationSettings) -> Result<Probe, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let Ok(runtime) = runtime else { return Ok(Err(GeoStatus::Error)) };
-    runtime.block_on(async {
-        let store = Arc::new(MemoryLocations::default());
-        let service = Ip2Location::start(settings, store, Metrics::new())?;
-        Ok(service.locate(WELL_KNOWN, 1).await)
-    })
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    runtime.block_on(probe(settings, WELL_KNOWN)).map_err(|error| error.to_string())
+}
+
+/// What the service does, and what to do about it.
+fn words(probe: &Probe) -> (String, &'static str) {
+    let wait = "try again later";
+    match probe {
+        Probe::Answers => ("answers".to_owned(), ""),
+        Probe::Declines => {
+            ("has no answer about 8.8.8.8".to_owned(), "see whether base_url is its address")
+        }
+        Probe::RefusesKey => (
+            "refuses the key, or the account has no credit left".to_owned(),
+            "check IP_CODING_KEY and the account",
+        ),
+        Probe::WantsRest(rest) => {
+            let rest = rest.map_or_else(String::new, |seconds| format!(" for {seconds} s"));
+            (format!("has had too many requests and wants none{rest} (HTTP status 429)"), wait)
+        }
+        Probe::Status(status @ 300..400) => (
+            format!("sends requests elsewhere (HTTP status {status})"),
+            "redirects are not followed: set base_url to where this one leads",
+        ),
+        Probe::Status(status @ 500..) => (format!("fails with HTTP status {status}"), wait),
+        Probe::Status(status) => {
+            (format!("answers with HTTP status {status}"), "see whether base_url is its address")
+        }
+        Probe::Unreadable => (
+            "sends what is no answer of IP2Location.io".to_owned(),
+            "see whether base_url is its address",
+        ),
+        Probe::Timeout => (
+            "gives no answer within enrich.ip2location.timeout".to_owned(),
+            "see whether a firewall is between",
+        ),
+        Probe::Network(reason) if reason.contains("certificate") => (
+            format!("has a certificate that is not trusted: {reason}"),
+            "set root_ca to that of whoever issued it, or see who is between",
+        ),
+        Probe::Network(reason) => (
+            format!("is out of reach: {reason}"),
+            "see whether base_url is its address, and the network",
+        ),
+    }
 }
 
 fn found(place: &str, database: &Database) -> Finding {

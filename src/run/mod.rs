@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use actix::Actor;
 use hitstream_actors::backoff::Backoff;
 use hitstream_actors::enricher::ip2location::LocationStore;
-use hitstream_actors::enricher::{DailyKeyHandle, Providers};
+use hitstream_actors::enricher::{DailyKeyHandle, Providers, RemoteLocator};
 use hitstream_actors::group_member::kafka::KafkaSource;
 use hitstream_actors::messages::Fatal;
 use hitstream_actors::metrics::Metrics;
@@ -37,6 +37,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long leaving the group may take at the end, where that was not part of it.
 const LEAVE_LIMIT: Duration = Duration::from_secs(2);
+/// How long keeping the last answers about addresses may take.
+const KEEP_LIMIT: Duration = Duration::from_secs(2);
 /// How often it is looked whether a day is over.
 const LOOK_AT_DAILY_KEY: Duration = Duration::from_secs(30);
 /// How often files of geolocation databases are looked at.
@@ -90,17 +92,16 @@ async fn pipeline(
     if config.privacy.ip == KeptIp::Hash {
         tokio::spawn(keep_daily_key_fresh(store.clone(), blueprint.daily_key.clone()));
     }
-    if let Some(remote) = blueprint.providers.remote()
-        && let Some(pause) = repair::pause(config)
-    {
-        tokio::spawn(repair::repair(store.clone(), remote, pause));
+    if let Some(pause) = repair::pause(config) {
+        tokio::spawn(repair::repair(wiring::postgres(config), blueprint.providers.clone(), pause));
     }
+    let remote = blueprint.providers.remote();
     let observer = Observer::new(tally, args.until_end).start();
     let blueprint = Blueprint { observers: vec![observer.recipient()], ..blueprint };
     let metrics = blueprint.metrics.clone();
     let (tell, mut ended) = oneshot::channel();
     let supervisor = PipelineSupervisor::new(blueprint, tell).start();
-    let mut stopped = Stopped::AtEnd;
+    let (mut stopped, mut stopping) = (Stopped::AtEnd, None);
     loop {
         tokio::select! {
             outcome = &mut ended => {
@@ -113,6 +114,13 @@ async fn pipeline(
                     "pipeline ended"
                 );
                 source.close(LEAVE_LIMIT).await;
+                if let Some(remote) = remote {
+                    let begun = stopping.unwrap_or_else(Instant::now);
+                    tokio::select! {
+                        () = close(config, &*remote, begun) => {}
+                        () = signals.next() => warn!("stopped at once; answers to come are lost"),
+                    }
+                }
                 let outcome = outcome.map_err(|_| anyhow::anyhow!("the supervisor ended without a word"))?;
                 return outcome.map(|()| stopped).map_err(failure);
             }
@@ -123,9 +131,21 @@ async fn pipeline(
                 }
                 info!("stopping; a second signal stops at once");
                 stopped = Stopped::BySignal;
+                stopping = Some(Instant::now());
                 supervisor.do_send(Shutdown);
             }
         }
+    }
+}
+
+/// Waits for the answers that were asked for: they cost the same whether they are kept or not.
+async fn close(config: &Config, remote: &dyn RemoteLocator, begun: Instant) {
+    let left = config.shutdown.timeout.saturating_sub(begun.elapsed());
+    let limit = left.min(config.enrich.ip2location.timeout.saturating_add(KEEP_LIMIT));
+    if tokio::time::timeout(limit, remote.close()).await.is_err() {
+        warn!(
+            "answers about addresses did not come in time before the end; what they cost is lost"
+        );
     }
 }
 
@@ -169,7 +189,7 @@ async fn prepare(
         .built(env!("CARGO_PKG_VERSION"), option_env!("HITSTREAM_REVISION").unwrap_or("unknown"));
     let store = PostgresStore::new(postgres.clone(), wiring::pipeline(config)?);
     let store = Arc::new(store.with_metrics(metrics.clone()));
-    let locations: Arc<dyn LocationStore> = Arc::new(PostgresLocations::new(store.clone()));
+    let locations: Arc<dyn LocationStore> = Arc::new(PostgresLocations::new(&postgres));
     let providers = wiring::providers(config, &locations, &metrics)?;
     let limit = until_end.then_some(database::LIMIT);
     let report = migrated(config, &postgres, &readiness, limit).await?;

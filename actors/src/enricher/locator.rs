@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -25,6 +25,11 @@ pub trait RemoteLocator: Send + Sync {
 
     /// Asks where an address is that so many hits wait for; none does where it is asked for later use. Those who ask for the same address get the same answer.
     fn locate(&self, ip: IpAddr, hits: u32) -> BoxFuture<'static, Result<Location, GeoStatus>>;
+
+    /// Ends: asks nothing more, and is done when what was asked for is answered and kept.
+    fn close(&self) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// One provider.
@@ -52,6 +57,42 @@ impl Providers {
             Provider::Remote(remote) => Some(Arc::clone(remote)),
             Provider::Database(_) => None,
         })
+    }
+
+    /// Whether nobody is asked.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The databases as they are now, to tell later whether one was replaced; they are not held.
+    pub fn databases(&self) -> Vec<Weak<Database>> {
+        let databases = self.0.iter().filter_map(|provider| match provider {
+            Provider::Database(database) => Some(Arc::downgrade(&database.current())),
+            Provider::Remote(_) => None,
+        });
+        databases.collect()
+    }
+
+    /// Locates an address that no hit of the present waits for. As for those, the first answer in the chain wins.
+    ///
+    /// # Errors
+    /// What the remote provider says, or `NotFound` where there is none.
+    pub async fn locate_for_later(&self, ip: IpAddr) -> Result<(Location, GeoSource), GeoStatus> {
+        let mut status = GeoStatus::NotFound;
+        for provider in &*self.0 {
+            match provider {
+                Provider::Database(database) => {
+                    if let Some(location) = database.current().lookup(ip) {
+                        return Ok((location, GeoSource::Database));
+                    }
+                }
+                Provider::Remote(remote) => match remote.locate(ip, 0).await {
+                    Ok(location) => return Ok((location, remote.source())),
+                    Err(why) => status = why,
+                },
+            }
+        }
+        Err(status)
     }
 
     /// Looks whether files of databases were replaced. It may read them, so call it where blocking is allowed.

@@ -38,6 +38,19 @@ async fn restarts_and_other_instances_share_one_budget() {
 }
 
 #[tokio::test]
+async fn orderly_end_gives_back_what_it_did_not_use() {
+    let bench =
+        Bench::new(|_| Reply::located("DE")).with(|settings| settings.budget = budget(1000));
+    for number in 0..3 {
+        let provider = bench.start();
+        provider.locate(ip(number), 1).await.unwrap();
+        assert_eq!(bench.store.spent(), u64::try_from(number).unwrap() + 10, "a chunk ahead");
+        provider.close().await;
+    }
+    assert_eq!((bench.store.spent(), bench.server.seen().len()), (3, 3));
+}
+
+#[tokio::test]
 async fn nothing_is_asked_while_the_budget_cannot_be() {
     let bench = Bench::new(|_| Reply::located("DE")).with(|settings| settings.budget = budget(10));
     bench.store.set_away(true);

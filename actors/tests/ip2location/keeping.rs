@@ -1,5 +1,6 @@
 //! What is kept, and what is not.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use hitstream_domain::geo::GeoStatus;
@@ -55,6 +56,22 @@ async fn answer_that_comes_after_the_end_is_kept() {
     eventually("it is asked for", || bench.server.seen().len() == 1).await;
     asked.abort();
     eventually("it is kept", || bench.store.kept().len() == 1).await;
+}
+
+#[tokio::test]
+async fn end_waits_for_answers_under_way_and_asks_nothing_more() {
+    let bench = keeping(|_| Reply::located("DE").after(Duration::from_millis(200)))
+        .with(|settings| settings.concurrency = NonZeroUsize::new(2).unwrap());
+    let provider = bench.start();
+    let asked: Vec<_> = (0..5).map(|n| tokio::spawn(provider.locate(ip(n), 1))).collect();
+    eventually("two are asked for", || bench.server.seen().len() == 2).await;
+    eventually("three wait", || bench.metrics.ip2location_waiting.get() == 3).await;
+    provider.close().await;
+    assert_eq!((bench.store.kept().len(), bench.server.seen().len()), (2, 2));
+    let located = futures::future::join_all(asked).await;
+    assert_eq!(located.iter().filter(|located| located.as_ref().unwrap().is_ok()).count(), 2);
+    assert_eq!(provider.locate(ip(9), 1).await, Err(GeoStatus::Error));
+    provider.close().await;
 }
 
 #[tokio::test]

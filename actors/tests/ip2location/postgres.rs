@@ -7,9 +7,13 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hitstream_actors::enricher::ip2location::{Budget, BudgetPeriod, Ip2Location, LocationStore};
+use hitstream_actors::enricher::ip2location::{
+    Budget, BudgetPeriod, Grant, Ip2Location, LocationStore,
+};
+use hitstream_actors::store::StoreError;
 use hitstream_actors::writer::postgres::{
-    PipelineSettings, PostgresLocations, PostgresSettings, PostgresStore, connect, migrate,
+    PipelineSettings, PostgresLocations, PostgresSettings, PostgresStore, PrivateTable, connect,
+    migrate,
 };
 use hitstream_domain::geo::Location;
 use hitstream_domain::watermark::TimeRules;
@@ -30,6 +34,11 @@ struct Schema {
 impl Schema {
     /// A store as another instance would have it.
     fn store(&self) -> Arc<PostgresLocations> {
+        Arc::new(PostgresLocations::new(&self.settings))
+    }
+
+    /// What commits go to.
+    fn commits(&self) -> PostgresStore {
         let rules = TimeRules {
             window: WindowSpec::new(HOUR, HOUR).unwrap(),
             delay: HOUR,
@@ -44,8 +53,7 @@ impl Schema {
             start_at_latest: false,
             accept_data_loss: false,
         };
-        let store = PostgresStore::new(self.settings.clone(), pipeline);
-        Arc::new(PostgresLocations::new(Arc::new(store)))
+        PostgresStore::new(self.settings.clone(), pipeline)
     }
 
     async fn number(&self, query: &str) -> i64 {
@@ -104,7 +112,8 @@ async fn answers_come_back_as_they_were_kept_until_they_are_old() {
     in_schema("kept", |schema| async {
         let (store, other) = (schema.store(), schema.store());
         let v6: IpAddr = "2001:4860::8888".parse().unwrap();
-        let nearly_nothing = Location { country_code: Some("FR".into()), ..Location::default() };
+        let (country_code, country) = (Some("FR".into()), Some("France".into()));
+        let nearly_nothing = Location { country_code, country, ..Location::default() };
         let answers = [(ip(2), somewhere("Ulm")), (v6, nearly_nothing), (ip(1), somewhere("Bonn"))];
         LocationStore::keep(&*store, &answers).await.unwrap();
         assert_eq!(found(&other, HOUR).await, answers.into());
@@ -119,6 +128,55 @@ async fn answers_come_back_as_they_were_kept_until_they_are_old() {
             schema.number("SELECT count(*) FROM ip_locations WHERE source = 'ip2location'").await,
             3
         );
+        schema
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_others_wrote_into_the_table_is_made_tidy() {
+    in_schema("tidy", |schema| async {
+        let (store, answers) = (schema.store(), [1, 2, 3].map(|n| (ip(n), somewhere("Ulm"))));
+        LocationStore::keep(&*store, &answers).await.unwrap();
+        let spoil = format!(
+            "UPDATE ip_locations SET country_code = 'toolongcode' WHERE ip = '{}'; \
+             UPDATE ip_locations SET latitude = 'NaN', city = ' - ', country_code = 'de' WHERE ip = '{}'",
+            ip(1),
+            ip(2)
+        );
+        schema.sql.batch_execute(&spoil).await.unwrap();
+        let bare = Location { city: None, latitude: None, longitude: None, ..somewhere("") };
+        let expected = [(ip(2), bare), (ip(3), somewhere("Ulm"))];
+        assert_eq!(found(&store, HOUR).await, expected.into());
+        schema
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn held_table_costs_answers_and_no_connection_for_ever() {
+    in_schema("held", |mut schema| async {
+        let (store, commits) = (schema.store(), schema.commits());
+        commits.empty(PrivateTable::HashKeys).await.unwrap();
+        let lock = schema.sql.transaction().await.unwrap();
+        lock.batch_execute("LOCK TABLE ip_locations IN ACCESS EXCLUSIVE MODE").await.unwrap();
+        // As the keeper does it: what takes too long is given up, with the statement still under way.
+        for _ in 0..4 {
+            let given_up = Duration::from_millis(100);
+            let found = LocationStore::find(&*store, &[], HOUR);
+            assert!(tokio::time::timeout(given_up, found).await.is_err());
+        }
+        let begun = std::time::Instant::now();
+        commits.empty(PrivateTable::HashKeys).await.unwrap();
+        assert!(begun.elapsed() < Duration::from_millis(800), "{:?}", begun.elapsed());
+        // Each wait ends by itself, so that the budget can be asked for.
+        let kept = LocationStore::keep(&*store, &[(ip(1), somewhere("Ulm"))]).await;
+        assert!(matches!(kept, Err(StoreError::Unavailable(_))), "{kept:?}");
+        let budget = Budget { count: NonZeroU64::MIN, period: BudgetPeriod::Day };
+        assert_eq!(LocationStore::reserve(&*store, budget, 1).await.unwrap().granted, 1);
+        lock.rollback().await.unwrap();
+        LocationStore::keep(&*store, &[(ip(1), somewhere("Ulm"))]).await.unwrap();
+        assert_eq!(found(&store, HOUR).await.len(), 1);
         schema
     })
     .await;
@@ -186,6 +244,12 @@ async fn budget_is_granted_once_whoever_asks_at_the_same_time() {
         assert_eq!((grant.granted, grant.left), (0, 0));
         assert_eq!(schema.number("SELECT used FROM geo_budget WHERE period = 'day'").await, 102);
 
+        // What is given back counts as never reserved, in its own period.
+        let grant = LocationStore::reserve(&*stores[0], budget(110, BudgetPeriod::Day), 7);
+        let rest = Grant { granted: 3, ..grant.await.unwrap() };
+        LocationStore::give_back(&*stores[1], day, rest).await.unwrap();
+        assert_eq!(schema.number("SELECT used FROM geo_budget WHERE period = 'day'").await, 106);
+
         // The next period, as it will be.
         schema
             .sql
@@ -194,6 +258,12 @@ async fn budget_is_granted_once_whoever_asks_at_the_same_time() {
             .unwrap();
         let grant = LocationStore::reserve(&*stores[0], day, 7).await.unwrap();
         assert_eq!((grant.granted, grant.left), (7, 93));
+        let rest = Grant { granted: 3, period: grant.period - 1, ..grant };
+        LocationStore::give_back(&*stores[1], day, rest).await.unwrap();
+        let used = "SELECT used FROM geo_budget WHERE period = 'day' ORDER BY period_start LIMIT 1";
+        assert_eq!(schema.number(used).await, 103);
+        let used = "SELECT min(used) FROM geo_budget WHERE period = 'day'";
+        assert_eq!(schema.number(used).await, 7, "the present one");
         schema
     })
     .await;

@@ -117,6 +117,8 @@ async fn key_is_in_nothing_that_any_crate_writes_at_any_level() {
             settings.retries = 0;
         });
         shown += &format!("{:?}", bench.start().locate(ip(1), 1).await);
+        let probed = hitstream_actors::enricher::ip2location::probe(bench.settings.clone(), ip(1));
+        shown += &format!("{:?}", probed.await);
     }
 
     let text = written.text();

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use hitstream_actors::enricher::ip2location::{Ip2Location, Ip2LocationError};
+use hitstream_actors::enricher::ip2location::{Ip2Location, Ip2LocationError, Probe, probe};
 use hitstream_domain::geo::GeoStatus;
 use rcgen::generate_simple_self_signed;
 use rustls::pki_types::PrivateKeyDer;
@@ -64,6 +64,8 @@ async fn assert_not_trusted(server: Ip2LocationServer, root: &File) {
         settings.retries = 0;
     });
     assert_eq!(bench.start().locate(ip(1), 1).await, Err(GeoStatus::Error));
+    let Ok(Probe::Network(reason)) = probe(bench.settings.clone(), ip(1)).await else { panic!() };
+    assert!(reason.contains("certificate"), "{reason}");
     assert!(bench.server.seen().is_empty(), "no key went out");
 }
 

@@ -21,6 +21,8 @@ const KEPT_BACK: u64 = 10;
 pub(super) struct Allowance {
     budget: Option<Budget>,
     left: u64,
+    /// The period that it is of.
+    period: i32,
     /// What the store had left when it was last asked.
     unreserved: u64,
     /// When the period of what is left ends.
@@ -32,7 +34,7 @@ pub(super) struct Allowance {
 impl Allowance {
     /// Nothing is reserved yet; without a budget nothing ever has to be.
     pub(super) fn new(budget: Option<Budget>) -> Self {
-        Self { budget, left: 0, unreserved: 0, void_at: None, used_up_until: None }
+        Self { budget, left: 0, period: 0, unreserved: 0, void_at: None, used_up_until: None }
     }
 
     /// Whether the budget is known to be used up.
@@ -50,6 +52,7 @@ impl Allowance {
     /// The store's word on a reservation.
     pub(super) fn grant(&mut self, grant: Grant, now: Instant) {
         self.left = grant.granted;
+        self.period = grant.period;
         self.unreserved = grant.left;
         self.void_at = Some(now + grant.ends_in);
         self.used_up_until = (grant.granted == 0).then(|| now + grant.ends_in.min(ASK_AGAIN));
@@ -58,6 +61,15 @@ impl Allowance {
     /// A request is made.
     pub(super) fn spend(&mut self) {
         self.left = self.left.saturating_sub(1);
+    }
+
+    /// What is left of the reservation, if it is of any use to others; it cannot be spent here any more.
+    pub(super) fn give_back(&mut self, now: Instant) -> Option<(Budget, Grant)> {
+        let (budget, void_at) = self.budget.zip(self.void_at)?;
+        let ends_in = void_at.checked_duration_since(now)?;
+        let granted = std::mem::take(&mut self.left);
+        let grant = Grant { granted, left: self.unreserved, ends_in, period: self.period };
+        (granted > 0).then_some((budget, grant))
     }
 
     /// Whether what is left of the budget is no more than what is kept back.
@@ -104,7 +116,7 @@ mod tests {
     }
 
     fn grant(granted: u64, ends_in: Duration) -> Grant {
-        Grant { granted, left: 0, ends_in }
+        Grant { granted, left: 0, ends_in, period: 9_000 }
     }
 
     #[test]
@@ -130,7 +142,7 @@ mod tests {
     fn last_tenth_of_the_budget_is_scarce() {
         let (mut allowance, now) = (allowance(), Instant::now());
         assert!(!allowance.is_scarce(), "nothing is known yet");
-        allowance.grant(Grant { granted: 2, left: 19, ends_in: DAY }, now);
+        allowance.grant(Grant { left: 19, ..grant(2, DAY) }, now);
         assert!(!allowance.is_scarce(), "21 of 200 are left");
         allowance.spend();
         assert!(allowance.is_scarce());
@@ -144,6 +156,18 @@ mod tests {
         allowance.grant(grant(2, s(5)), now);
         assert!(allowance.to_reserve(now + s(4)).is_none());
         assert!(allowance.to_reserve(now + s(5)).is_some());
+    }
+
+    #[test]
+    fn rest_of_a_chunk_is_given_back_once_and_only_within_its_period() {
+        let (mut allowance, now) = (allowance(), Instant::now());
+        assert_eq!(allowance.give_back(now), None);
+        allowance.grant(grant(2, DAY), now);
+        allowance.spend();
+        assert_eq!(allowance.give_back(now + DAY + DAY), None);
+        let (_, rest) = allowance.give_back(now).unwrap();
+        assert_eq!((rest.granted, rest.period), (1, 9_000));
+        assert_eq!(allowance.give_back(now), None);
     }
 
     #[test]

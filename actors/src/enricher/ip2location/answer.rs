@@ -1,9 +1,11 @@
 //! The service's answers, read leniently: keyless, free and paid plans send different fields, and types that vary.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use hitstream_domain::geo::Location;
-use serde_json::{Map, Value};
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// What the service says for a wrong key and for one without credit.
 const KEY_OR_CREDIT: f64 = 10_000.0;
@@ -21,30 +23,48 @@ pub(super) enum Answer {
     Declined,
 }
 
+/// Each field is read by itself: one that nothing can be made of, such as `1e400`, costs no other.
+struct Fields<'a>(HashMap<String, &'a RawValue>);
+
 /// Reads an answer; `None` is no JSON object.
 pub(super) fn decode(body: &[u8]) -> Option<Answer> {
-    let Ok(Value::Object(fields)) = serde_json::from_slice(body) else { return None };
-    if let Some(error) = fields.get("error").filter(|error| !error.is_null()) {
-        let refused = error.get("error_code").and_then(number) == Some(KEY_OR_CREDIT);
+    let fields = Fields(serde_json::from_slice(body).ok()?);
+    if fields.has("error") {
+        let refused = fields.get("error").as_ref().and_then(error_code) == Some(KEY_OR_CREDIT);
         return Some(if refused { Answer::Refused } else { Answer::Declined });
     }
     let location = Location {
-        country_code: text(&fields, "country_code"),
-        country: text(&fields, "country_name"),
-        region: text(&fields, "region_name"),
-        city: text(&fields, "city_name"),
-        latitude: fields.get("latitude").and_then(number),
-        longitude: fields.get("longitude").and_then(number),
-        time_zone: text(&fields, "time_zone"),
-        asn: fields.get("asn").and_then(asn),
-        as_name: text(&fields, "as"),
+        country_code: fields.text("country_code"),
+        country: fields.text("country_name"),
+        region: fields.text("region_name"),
+        city: fields.text("city_name"),
+        latitude: fields.get("latitude").as_ref().and_then(number),
+        longitude: fields.get("longitude").as_ref().and_then(number),
+        time_zone: fields.text("time_zone"),
+        asn: fields.get("asn").as_ref().and_then(asn),
+        as_name: fields.text("as"),
     };
     let located = location.tidy().filter(|location| location.country_code.is_some());
     Some(located.map_or(Answer::Unknown, |location| Answer::Located(Box::new(location))))
 }
 
-fn text(fields: &Map<String, Value>, name: &str) -> Option<Arc<str>> {
-    fields.get(name)?.as_str().map(Arc::from)
+impl Fields<'_> {
+    /// Whether there is a field that is not null, whatever can be made of it.
+    fn has(&self, name: &str) -> bool {
+        self.0.get(name).is_some_and(|raw| raw.get() != "null")
+    }
+
+    fn get(&self, name: &str) -> Option<Value> {
+        serde_json::from_str(self.0.get(name)?.get()).ok()
+    }
+
+    fn text(&self, name: &str) -> Option<Arc<str>> {
+        self.get(name)?.as_str().map(Arc::from)
+    }
+}
+
+fn error_code(error: &Value) -> Option<f64> {
+    error.get("error_code").and_then(number)
 }
 
 /// A number, which may come as text.
@@ -116,6 +136,8 @@ mod tests {
             r#"{"country_code":"DE","country_name":"-","city_name":" ","region_name":null,"as":"-","asn":"-"}"#,
             r#"{"country_code":"DE","latitude":"north","longitude":1e9,"asn":0,"time_zone":{"a":1}}"#,
             r#"{"country_code":"DE","latitude":"NaN","longitude":null,"asn":4294967296,"city_name":7}"#,
+            r#"{"country_code":"DE","latitude":1e400,"longitude":-1E999,"asn":1e400,"city_name":"\ud800"}"#,
+            r#"{"country_code":"DE","is_proxy":1e400,"error":null}"#,
         ] {
             assert_eq!(located(json), bare, "{json}");
         }
@@ -141,6 +163,7 @@ mod tests {
         assert_eq!(error("10000"), Some(Answer::Refused));
         assert_eq!(error("\"10000\""), Some(Answer::Refused));
         assert_eq!(error("10001"), Some(Answer::Declined));
+        assert_eq!(error("1e400"), Some(Answer::Declined));
         assert_eq!(decode(br#"{"error":"no"}"#), Some(Answer::Declined));
     }
 

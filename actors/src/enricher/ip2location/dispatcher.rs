@@ -11,9 +11,9 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use hitstream_domain::geo::{GeoStatus, Location};
 use lru::LruCache;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until};
-use tracing::debug;
+use tracing::{debug, info};
 
 use super::Ip2LocationSettings;
 use super::allowance::reserve;
@@ -102,8 +102,12 @@ impl Dispatcher {
         }
     }
 
-    /// Works until nobody can ask any more.
-    pub(super) async fn run(mut self, mailbox: &mut mpsc::Receiver<Lookup>) {
+    /// Works until nobody can ask any more, or until it is to end.
+    pub(super) async fn run(
+        mut self,
+        mailbox: &mut mpsc::Receiver<Lookup>,
+        is_closing: &mut watch::Receiver<bool>,
+    ) {
         let mut lookups = Vec::new();
         loop {
             let wake = self.go_on(Instant::now());
@@ -116,6 +120,8 @@ impl Dispatcher {
                         self.take(lookup, Instant::now());
                     }
                 }
+                // Where nobody is left to say so, lookups that were sent before still come.
+                true = async { is_closing.wait_for(|is_closing| *is_closing).await.is_ok() } => break,
                 Some(done) = self.jobs.next(), if !self.jobs.is_empty() => {
                     self.finish(done, Instant::now());
                 }
@@ -125,15 +131,27 @@ impl Dispatcher {
         self.close().await;
     }
 
-    /// Ends: what was paid for is still kept.
+    /// Ends: what was paid for is still kept, and what was reserved and not used is given back.
     async fn close(mut self) {
         self.turn_away(GeoStatus::Timeout);
-        while self.asking > 0 || self.keeper.as_ref().is_some_and(Keeper::has_unkept) {
+        while self.asking > 0
+            || self.reserving
+            || self.keeper.as_ref().is_some_and(Keeper::has_unkept)
+        {
             self.begin_statements();
             let Some(done) = self.jobs.next().await else { break };
-            if matches!(done, Done::Asked(..) | Done::Looked(Looked::Kept(..))) {
+            let is_awaited = matches!(
+                done,
+                Done::Asked(..) | Done::Reserved(..) | Done::Looked(Looked::Kept(..))
+            );
+            if is_awaited {
                 self.finish(done, Instant::now());
             }
+        }
+        if let Some((budget, rest)) = self.gate.give_back(Instant::now())
+            && let Err(error) = self.store.give_back(budget, rest).await
+        {
+            info!(%error, "what is left of the reserved budget is lost for this period");
         }
     }
 

@@ -91,6 +91,11 @@ impl Gate {
         }
     }
 
+    /// What was reserved and is not used; nothing is left after that.
+    pub(super) fn give_back(&mut self, now: Instant) -> Option<(Budget, Grant)> {
+        self.allowance.give_back(now)
+    }
+
     /// Draws what follows from the end of a request.
     pub(super) fn learn(&mut self, outcome: &Outcome, now: Instant) {
         match outcome {
@@ -160,6 +165,10 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
+    fn grant(granted: u64, left: u64) -> Grant {
+        Grant { granted, left, ends_in: s(60), period: 0 }
+    }
+
     fn limited_for(seconds: u64, now: Instant) -> Gate {
         let mut gate = Gate::new(&tests_settings());
         gate.learn(&Outcome::Limited(Some(s(seconds))), now);
@@ -190,11 +199,11 @@ mod tests {
         let mut gate = Gate::new(&Ip2LocationSettings { budget: Some(budget), ..tests_settings() });
         let now = Instant::now();
         assert_eq!(gate.next(now), Next::Reserve(budget, 1));
-        gate.granted(Grant { granted: 1, left: 4, ends_in: s(60) }, now);
+        gate.granted(grant(1, 4), now);
         assert_eq!((gate.next(now), gate.budget_left()), (Next::Ask, Some(5)));
         gate.begin(now);
         assert_eq!((gate.next(now), gate.budget_left()), (Next::Reserve(budget, 1), Some(4)));
-        gate.granted(Grant { granted: 0, left: 0, ends_in: s(60) }, now);
+        gate.granted(grant(0, 0), now);
         assert_eq!(gate.next(now), Next::Shut(GeoStatus::Quota));
     }
 

@@ -19,6 +19,7 @@ mod gate;
 mod keeper;
 mod line;
 mod pace;
+mod probe;
 mod settings;
 mod store;
 
@@ -29,10 +30,11 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use hitstream_domain::geo::{GeoSource, GeoStatus, Location};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::error;
 
 pub use client::Ip2LocationError;
+pub use probe::{Probe, probe};
 pub use settings::{ApiKey, Budget, BudgetPeriod, Ip2LocationSettings};
 pub use store::{Grant, LocationStore, MemoryLocations};
 
@@ -48,6 +50,7 @@ const MAILBOX: usize = 4096;
 #[derive(Clone, Debug)]
 pub struct Ip2Location {
     mailbox: mpsc::Sender<Lookup>,
+    closing: watch::Sender<bool>,
 }
 
 impl Ip2Location {
@@ -63,6 +66,8 @@ impl Ip2Location {
         let settings = settings.bounded();
         let client = Client::new(&settings)?;
         let (mailbox, mut lookups) = mpsc::channel(MAILBOX);
+        let closing = watch::Sender::new(false);
+        let mut is_closing = closing.subscribe();
         let forgetting =
             settings.keep_for.map(|keep_for| keeper::forget_old(store.clone(), keep_for));
         let work = async move {
@@ -70,7 +75,10 @@ impl Ip2Location {
                 let (client, store) = (client.clone(), store.clone());
                 let dispatcher = Dispatcher::new(settings.clone(), client, store, metrics.clone());
                 // A bug must not end geolocation for the life of the process: those who wait hear that it failed.
-                match AssertUnwindSafe(dispatcher.run(&mut lookups)).catch_unwind().await {
+                match AssertUnwindSafe(dispatcher.run(&mut lookups, &mut is_closing))
+                    .catch_unwind()
+                    .await
+                {
                     Ok(()) => return,
                     Err(_) => error!("the geolocation task panicked and begins anew"),
                 }
@@ -85,7 +93,7 @@ impl Ip2Location {
                 None => work.await,
             }
         });
-        Ok(Self { mailbox })
+        Ok(Self { mailbox, closing })
     }
 
     /// Locates an address that so many hits of the present came from, for which the last tenth of the budget is kept; public ones only, [`hitstream_domain::geo::address`] tells which.
@@ -112,6 +120,17 @@ impl Ip2Location {
     }
 }
 
+impl Ip2Location {
+    /// Ends: nothing more is asked. Done when the requests under way, which are paid for, are answered and kept, and what
+    /// was reserved of the budget and not used is given back.
+    pub fn close(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.closing.send_replace(true);
+        let mailbox = self.mailbox.clone();
+        // The task holds the other end for as long as it works.
+        async move { mailbox.closed().await }
+    }
+}
+
 impl RemoteLocator for Ip2Location {
     fn source(&self) -> GeoSource {
         GeoSource::Ip2Location
@@ -119,5 +138,9 @@ impl RemoteLocator for Ip2Location {
 
     fn locate(&self, ip: IpAddr, hits: u32) -> BoxFuture<'static, Result<Location, GeoStatus>> {
         Self::locate(self, ip, hits).boxed()
+    }
+
+    fn close(&self) -> BoxFuture<'static, ()> {
+        Self::close(self).boxed()
     }
 }

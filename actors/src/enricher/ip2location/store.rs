@@ -21,6 +21,8 @@ pub struct Grant {
     pub left: u64,
     /// Until the next period begins; what is not used by then is void.
     pub ends_in: Duration,
+    /// Which period it is of: days from 2000-01-01 to its first one.
+    pub period: i32,
 }
 
 /// Keeps answers, and counts what they cost, across restarts and for all instances.
@@ -49,6 +51,12 @@ pub trait LocationStore: Send + Sync {
     /// # Errors
     /// `Unavailable` where it may have been taken, but cannot be used.
     fn reserve(&self, budget: Budget, wanted: u64) -> BoxFuture<'_, Result<Grant, StoreError>>;
+
+    /// Gives back the granted requests of `rest`, which were not made.
+    ///
+    /// # Errors
+    /// `Unavailable` where they may not have come back.
+    fn give_back(&self, budget: Budget, rest: Grant) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// Forgets some answers kept longer than `keep_for` ago; zero when there are no more.
     ///
@@ -133,8 +141,13 @@ impl LocationStore for MemoryLocations {
             let left = budget.count.get().saturating_sub(memory.spent);
             let granted = wanted.min(left);
             memory.spent += granted;
-            Grant { granted, left: left - granted, ends_in: Duration::from_secs(86_400) }
+            let ends_in = Duration::from_secs(86_400);
+            Grant { granted, left: left - granted, ends_in, period: 0 }
         })
+    }
+
+    fn give_back(&self, _: Budget, rest: Grant) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.answer(|memory| memory.spent = memory.spent.saturating_sub(rest.granted))
     }
 
     fn forget(&self, _: Duration) -> BoxFuture<'_, Result<u64, StoreError>> {

@@ -20,6 +20,11 @@ pub(super) fn running_lock(schema: &str) -> i64 {
     key("running", schema)
 }
 
+/// Stored events are repaired by one instance at a time.
+pub(super) fn repair_lock(schema: &str) -> i64 {
+    key("repair", schema)
+}
+
 /// Migrations run alone.
 pub(super) fn migration_lock(schema: &str) -> i64 {
     key("migrations", schema)
@@ -41,6 +46,7 @@ mod tests {
             frontier_lock("public"),
             move_lock("public"),
             days_lock("public"),
+            repair_lock("public"),
             frontier_lock("other"),
         ];
         let distinct: std::collections::HashSet<_> = keys.iter().collect();

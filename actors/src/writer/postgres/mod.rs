@@ -2,7 +2,8 @@
 //!
 //! Each module is one of the protocol's transactions: `pipeline` is *rows first*, `commit` is *commit*,
 //! `frontier` is *advance* and *move*, `days` attaches days ahead, `refused` finds what a commit may not hold.
-//! `locations` is beside them: what a geolocation service has answered; `private` empties what may not be kept.
+//! Beside them, on connections of their own, are `locations`, what a geolocation service has answered, and `repair`;
+//! `private` empties what may not be kept.
 
 mod close_open;
 mod commit;
@@ -35,7 +36,7 @@ use hitstream_domain::time::EventTime;
 use hitstream_domain::watermark::TimeRules;
 use tokio::runtime::Handle;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{IsolationLevel, NoTls, Transaction};
+use tokio_postgres::{Config, IsolationLevel, NoTls, Transaction};
 
 pub use close_open::CloseReport;
 pub use commit::ROW_MISSING;
@@ -43,16 +44,14 @@ pub use locations::PostgresLocations;
 pub use migrations::{MigrationReport, check_server, tables_version};
 pub use private::PrivateTable;
 pub use release::FrontierReport;
-pub use repair::WaitingEvents;
+pub use repair::{RepairSession, WaitingEvents};
 pub use rights::{grants, has_tables, missing_rights};
 pub use session::PostgresSettings;
 
 use self::days::KnownDays;
 use self::frontier::StuckWindows;
 use self::hung::HungSessions;
-use self::session::{
-    Connection, Failures, Manager, classify, classify_pool, describe, session_config,
-};
+use self::session::{Connection, Failures, Manager, classify, describe, session_config};
 use self::tables::RollupTables;
 use crate::metrics::Metrics;
 use crate::refuse::RefuseList;
@@ -118,7 +117,10 @@ pub enum ConnectError {
 /// # Errors
 /// Whether the server denies, is busy, or does not answer.
 pub async fn connect(settings: &PostgresSettings) -> Result<tokio_postgres::Client, ConnectError> {
-    let config = session_config(settings);
+    connect_with(session_config(settings)).await
+}
+
+async fn connect_with(config: Config) -> Result<tokio_postgres::Client, ConnectError> {
     let connected = tokio::time::timeout(Duration::from_secs(10), config.connect(NoTls))
         .await
         .map_err(|_| ConnectError::Unreachable("no answer within 10 s".to_owned()))?;
@@ -244,12 +246,7 @@ impl PostgresStore {
     async fn connection(&self) -> Result<Connection, StoreError> {
         let pool = self.pool.clone();
         let failures = self.failures.clone();
-        let got = self.home.spawn(async move {
-            tokio::select! {
-                got = pool.get_owned() => got.map_err(|error| classify_pool(&error)),
-                reason = failures.next() => Err(StoreError::Unavailable(reason)),
-            }
-        });
+        let got = self.home.spawn(async move { session::connection(&pool, &failures).await });
         let got = got.await.map_err(|error| StoreError::Unavailable(error.to_string()))?;
         self.tell_connections();
         got

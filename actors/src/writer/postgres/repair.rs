@@ -1,13 +1,19 @@
 //! Events that were stored without a location because nobody could tell in time: found, and filled in later. Rollups stay as
 //! they are: what was counted under no place stays there.
+//!
+//! One instance of a schema does it at a time, or each would ask for what the others ask for; and it does so on a
+//! connection of its own, or a day that somebody holds could keep one from the commits.
+
+use std::time::Duration;
 
 use hitstream_domain::geo::{GeoSource, GeoStatus, Location};
 use hitstream_domain::time::EventTime;
-use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Row};
 
-use super::PostgresStore;
-use super::session::classify;
+use super::connect_with;
+use super::locks::repair_lock;
+use super::session::{PostgresSettings, bounded_config, classify};
 use super::types::Timestamp;
 use crate::packed::Day;
 use crate::store::StoreError;
@@ -21,6 +27,11 @@ const WAITS: &str = "geo_status IN ('quota', 'timeout', 'error')";
 /// So many waiting events are looked at for the addresses with most of them: an outage may leave millions.
 const LOOKED_AT: u32 = 10_000;
 
+/// Whoever holds a row or a table for longer is not waited for.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+/// For a visitor with millions of events in a day.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(300);
+
 /// Events of one visitor on one day that wait for a location.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WaitingEvents {
@@ -32,7 +43,25 @@ pub struct WaitingEvents {
     pub hits: u32,
 }
 
-impl PostgresStore {
+/// The right to repair, for as long as this lives.
+pub struct RepairSession(Client);
+
+impl RepairSession {
+    /// Connects and takes the right; `None` where another instance has it.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn begin(settings: &PostgresSettings) -> Result<Option<Self>, StoreError> {
+        let config = bounded_config(settings, LOCK_TIMEOUT, STATEMENT_TIMEOUT);
+        let client = connect_with(config).await;
+        let client = client.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        // The session's: it goes with the connection, whatever becomes of this process.
+        let take = "SELECT pg_try_advisory_lock($1)";
+        let taken = client.query_one(take, &[&repair_lock(&settings.schema)]).await;
+        let is_taken: bool = taken.map_err(|error| classify(&error))?.get(0);
+        Ok(is_taken.then_some(Self(client)))
+    }
+
     /// Visitors and days whose events wait for a location, those with most among the events looked at first; none of
     /// these visitors.
     ///
@@ -41,7 +70,7 @@ impl PostgresStore {
     pub async fn waiting_events(
         &self,
         limit: i64,
-        but_not: &[&str],
+        but_not: &[String],
     ) -> Result<Vec<WaitingEvents>, StoreError> {
         let of = |table: &str| {
             format!(
@@ -54,8 +83,7 @@ impl PostgresStore {
             of(TABLES[0]),
             of(TABLES[1])
         );
-        let connection = self.connection().await?;
-        let rows = connection.query(&query, &[&limit, &but_not]).await;
+        let rows = self.0.query(&query, &[&limit, &but_not]).await;
         let rows = rows.map_err(|error| classify(&error))?;
         let read = |row: &Row| WaitingEvents {
             ip: row.get(0),
@@ -69,7 +97,7 @@ impl PostgresStore {
     ///
     /// # Errors
     /// `Refused` where the location cannot be stored, else `Unavailable`.
-    pub async fn repair(
+    pub async fn fill_in(
         &self,
         events: &WaitingEvents,
         found: &Result<(Location, GeoSource), GeoStatus>,
@@ -97,7 +125,6 @@ impl PostgresStore {
             &asn,
             &at.as_name.as_deref(),
         ];
-        let connection = self.connection().await?;
         let mut repaired = 0;
         for table in TABLES {
             let update = format!(
@@ -105,7 +132,7 @@ impl PostgresStore {
                  latitude = $10, longitude = $11, time_zone = $12, asn = $13, as_name = $14 \
                  WHERE hashtextextended(ip, 0) = hashtextextended($1, 0) AND ip = $1 AND event_time >= $2 AND event_time < $3 AND {WAITS}"
             );
-            let updated = connection.execute(&update, parameters).await;
+            let updated = self.0.execute(&update, parameters).await;
             repaired += updated.map_err(|error| classify(&error))?;
         }
         Ok(repaired)

@@ -4,7 +4,9 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use bb8_postgres::PostgresConnectionManager;
-use bb8_postgres::bb8::{CustomizeConnection, ErrorSink, Pool, PooledConnection, RunError};
+use bb8_postgres::bb8::{
+    Builder, CustomizeConnection, ErrorSink, Pool, PooledConnection, RunError,
+};
 use tokio::sync::watch;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, Error, NoTls};
@@ -55,19 +57,52 @@ pub(super) fn session_config(settings: &PostgresSettings) -> Config {
     config
 }
 
+/// The same for what runs beside the commits: its statements end by themselves, also where somebody holds a table.
+pub(super) fn bounded_config(
+    settings: &PostgresSettings,
+    lock: Duration,
+    statement: Duration,
+) -> Config {
+    let mut config = session_config(settings);
+    let options = config.get_options().unwrap_or_default().to_owned();
+    let (lock, statement) = (lock.as_millis(), statement.as_millis());
+    config.options(format!("{options} -c lock_timeout={lock} -c statement_timeout={statement}"));
+    config
+}
+
 /// A pool of such sessions, which connects when first asked, and why it last could not.
 pub(super) fn pool(settings: &PostgresSettings) -> (Pool<Manager>, Failures) {
-    let manager = PostgresConnectionManager::new(session_config(settings), NoTls);
     let failures = Failures(watch::Sender::new(String::new()));
     let pool = Pool::builder()
         .max_size(settings.pool_size.max(2))
         .connection_timeout(Duration::from_secs(10))
-        .retry_connection(false)
+        .connection_customizer(Box::new(Presence { lock: running_lock(&settings.schema) }));
+    (connecting(pool, session_config(settings), &failures), failures)
+}
+
+/// A pool of `size` sessions beside the commits.
+pub(super) fn bounded_pool(config: Config, size: u32) -> (Pool<Manager>, Failures) {
+    let failures = Failures(watch::Sender::new(String::new()));
+    let pool = Pool::builder().max_size(size).connection_timeout(Duration::from_secs(5));
+    (connecting(pool, config, &failures), failures)
+}
+
+fn connecting(pool: Builder<Manager>, config: Config, failures: &Failures) -> Pool<Manager> {
+    pool.retry_connection(false)
         .test_on_check_out(false)
-        .connection_customizer(Box::new(Presence { lock: running_lock(&settings.schema) }))
         .error_sink(Box::new(failures.clone()))
-        .build_unchecked(manager);
-    (pool, failures)
+        .build_unchecked(PostgresConnectionManager::new(config, NoTls))
+}
+
+/// A session of a pool, as soon as there is one.
+pub(super) async fn connection(
+    pool: &Pool<Manager>,
+    failures: &Failures,
+) -> Result<Connection, StoreError> {
+    tokio::select! {
+        got = pool.get_owned() => got.map_err(|error| classify_pool(&error)),
+        reason = failures.next() => Err(StoreError::Unavailable(reason)),
+    }
 }
 
 /// Whoever waits for a connection would else hear of a wrong password only that its time is up.
@@ -120,7 +155,7 @@ pub(super) fn classify(error: &Error) -> StoreError {
     }
 }
 
-pub(super) fn classify_pool(error: &RunError<Error>) -> StoreError {
+fn classify_pool(error: &RunError<Error>) -> StoreError {
     match error {
         RunError::User(error) => StoreError::Unavailable(describe(error)),
         RunError::TimedOut => {
