@@ -12,8 +12,15 @@ const QUERY: &str = "token-b81c";
 
 /// A hit that names its visitor wherever it can, and a record that is no hit and does so, too.
 fn records() -> Vec<Sendable> {
-    let headers =
-        json!({ "Accept": "*/*", "X-Forwarded-For": ADDRESS, "CF-Connecting-IP": ADDRESS });
+    let headers = json!({
+        "Accept": "*/*",
+        "X-Forwarded-For": ADDRESS,
+        "CF-Connecting-IP": ADDRESS,
+        "X-Edge": format!("edge:{ADDRESS}:443"),
+        "X-Peer": format!("node{ADDRESS}f"),
+        "X-Host": "ec2-203-0-112-77.example",
+        ADDRESS: "seen",
+    });
     let hit = Hit::at(1)
         .host("h")
         .with("ip", ADDRESS)

@@ -13,6 +13,7 @@
 //! assert_eq!(privacy.headers(headers).as_deref(), Some(r#"{"Accept":"*/*"}"#));
 //! ```
 
+mod addresses;
 mod headers;
 
 use std::borrow::Cow;
@@ -54,9 +55,10 @@ impl Privacy {
     /// Headers that are no such object are then not kept: nobody can tell what they hold.
     ///
     /// Under anything but `full` these members go: those that proxies write addresses to, in any spelling of their names
-    /// (`X-Forwarded-For`, `HTTP_X_FORWARDED_FOR`), `client_header` among them, and those of any name whose value is an
-    /// address or a list with one. Where queries are stripped, those go that repeat the URL or the referrer. With either,
-    /// so do values with objects or arrays in them. All others stay as they stand, cookies too.
+    /// (`X-Forwarded-For`, `HTTP_X_FORWARDED_FOR`), `client_header` among them, and those in whose name or value anything
+    /// looks like an address. `User-Agent` and `Sec-CH-UA…` are full of versions that do, and go only where their value is
+    /// nothing but an address. Where queries are stripped, those go that repeat the URL or the referrer. With either, so do
+    /// values with objects or arrays in them. All others stay as they stand, cookies too.
     pub fn headers<'a>(&self, headers: &'a str) -> Option<Cow<'a, str>> {
         if self.ip == IpPrivacy::Full && !self.strip_query {
             return Some(Cow::Borrowed(headers));
