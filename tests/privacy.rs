@@ -144,7 +144,9 @@ fn tables_that_a_change_of_settings_forbids_are_emptied_at_start() {
     let mut bench = bench
         .with("HITSTREAM_ENRICH__PROVIDERS", "ip2location")
         .with("HITSTREAM_ENRICH__IP2LOCATION__BASE_URL", server.base_url())
-        .with("HITSTREAM_ENRICH__DEADLINE", "30s");
+        .with("HITSTREAM_ENRICH__DEADLINE", "20s")
+        // Half of it is as long as an epoch may wait.
+        .with("HITSTREAM_KAFKA__PROPERTIES__SESSION_TIMEOUT_MS", "45000");
     bench.create_topic(1);
     let mut sql = bench.sql();
     let mut bytes = |table: &str| -> i64 {
