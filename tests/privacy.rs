@@ -24,8 +24,8 @@ fn records() -> Vec<Sendable> {
     let hit = Hit::at(1)
         .host("h")
         .with("ip", ADDRESS)
-        .url(&format!("/a?{QUERY}"))
-        .referrer(&format!("http://r.example/?{QUERY}"))
+        .url(&format!("//me:{QUERY}@h/a?{QUERY}"))
+        .referrer(&format!("http://me:{QUERY}@r.example/?{QUERY}"))
         .with("headers", headers.to_string());
     let broken = format!(r#"{{"event_time":"{ADDRESS} {QUERY}","ip":"{ADDRESS}"}}"#).into_bytes();
     vec![hit.record(), hit.later(1).record(), (Some(broken), None)]

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::addresses::holds_address;
-use super::{IpPrivacy, Privacy};
+use super::{IpPrivacy, Privacy, has_credentials};
 use crate::geo::parse;
 use crate::headers::{self, Header};
 
@@ -72,14 +72,15 @@ fn must_go(header: Header<'_>, privacy: &Privacy) -> bool {
     if privacy.strip_query && is_one_of(URLS) {
         return true;
     }
-    let strips = |item: &str| privacy.strip_query && item.contains('?');
+    let tells = |text: &str| {
+        privacy.strip_query && (text.contains('?') || has_credentials(text))
+            || hides_address && carries_address(plain, text)
+    };
     let mut goes = false;
     header.for_each_item(|item| {
         goes = goes
             || item.starts_with(['{', '['])
-            || strips(item)
-            || hides_address
-                && headers::string(item).is_some_and(|text| carries_address(plain, &text));
+            || headers::string(item).is_some_and(|text| tells(&text));
     });
     goes
 }
@@ -154,6 +155,10 @@ mod tests {
         let stripping = Privacy { strip_query: true, ..Privacy::default() };
         assert_eq!(stripping.headers(headers).as_deref(), Some(r#"{"X-Real-IP":"203.0.113.7"}"#));
         assert_eq!(Privacy::default().headers(headers).as_deref(), Some(headers));
+        for value in ["/a?b", r"/a\u003fb", "https://user:Q@h/", r"https:\/\/Q@h"] {
+            let headers = format!(r#"{{"X-From":"{value}","DNT":1}}"#);
+            assert_eq!(stripping.headers(&headers).as_deref(), Some(r#"{"DNT":1}"#), "{value}");
+        }
         let both = Privacy { strip_query: true, ..privacy() };
         assert_eq!(both.headers(headers).as_deref(), Some("{}"));
     }
