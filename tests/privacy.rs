@@ -243,6 +243,30 @@ fn odd_forms_of_a_forwarded_header_are_read_and_nothing_of_them_is_kept() {
 }
 
 #[test]
+fn rejected_payloads_that_hold_what_is_not_kept_are_told_of() {
+    let Some(bench) = Bench::new("privacy_payloads") else { return };
+    let mut bench = bench;
+    bench.create_topic(1);
+    for (ip, strips, payloads, is_told) in [
+        ("drop", "false", "true", true),
+        ("full", "true", "true", true),
+        ("drop", "true", "false", false),
+        ("full", "false", "true", false),
+    ] {
+        bench.set("HITSTREAM_PRIVACY__IP", ip);
+        bench.set("HITSTREAM_PRIVACY__STRIP_QUERY", strips);
+        bench.set("HITSTREAM_REJECTS__KEEP_PAYLOAD", payloads);
+        let case = format!("{ip} {strips} {payloads}");
+        let words = "rejected records are stored whole";
+        let run = bench.done(&["run", "--until-end"]);
+        assert_eq!(run.stderr.matches(words).count(), usize::from(is_told), "{case}: {run}");
+        assert_eq!(run.stderr.contains("rejects.keep_payload = false"), is_told, "{case}: {run}");
+        let check = bench.done(&["check"]);
+        assert_eq!(check.stdout.matches(words).count(), usize::from(is_told), "{case}: {check}");
+    }
+}
+
+#[test]
 fn client_behind_trusted_proxies_is_the_visitor() {
     let Some(bench) = Bench::new("client") else { return };
     let bench = bench
