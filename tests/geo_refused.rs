@@ -108,7 +108,9 @@ fn addresses_that_cannot_be_repaired_keep_no_other_waiting() {
         .with("HITSTREAM_ENRICH__IP2LOCATION__BASE_URL", server.base_url())
         .with("HITSTREAM_ENRICH__IP2LOCATION__PER_SECOND", 1_000)
         .with("HITSTREAM_ENRICH__REPAIR_PER_SECOND", 1_000)
-        .with("HITSTREAM_ENRICH__DEADLINE", "30s");
+        .with("HITSTREAM_ENRICH__DEADLINE", "20s")
+        // Half of it is as long as an epoch may wait.
+        .with("HITSTREAM_KAFKA__PROPERTIES__SESSION_TIMEOUT_MS", "45000");
     bench.create_topic(1);
     // The hotter ones come first, in repair too: one that cannot be stored, more that the service declines than are
     // looked at in a round, and at last one that can be repaired.

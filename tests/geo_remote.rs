@@ -19,7 +19,9 @@ fn bench(name: &str, server: &Ip2LocationServer) -> Option<Bench> {
         .with("HITSTREAM_ENRICH__PROVIDERS", "ip2location")
         .with("HITSTREAM_ENRICH__IP2LOCATION__BASE_URL", server.base_url())
         .with("IP_CODING_KEY", CANARY)
-        .with("HITSTREAM_ENRICH__DEADLINE", "30s");
+        .with("HITSTREAM_ENRICH__DEADLINE", "20s")
+        // Half of it is as long as an epoch may wait.
+        .with("HITSTREAM_KAFKA__PROPERTIES__SESSION_TIMEOUT_MS", "45000");
     bench.create_topic(1);
     Some(bench)
 }

@@ -205,6 +205,9 @@ const MISTAKES: &[Mistake] = &[
     in_env("provider named twice in a variable", &[("HITSTREAM_ENRICH__PROVIDERS", "database,database")], &["enrich.providers = \"database,database\" (variable HITSTREAM_ENRICH__PROVIDERS)", "names a provider twice"]),
     in_env("blank in place of providers", &[("HITSTREAM_ENRICH__PROVIDERS", " ")], &["enrich.providers = \" \"", "or none"]),
     in_env("comma too many between providers", &[("HITSTREAM_ENRICH__PROVIDERS", "database,,ip2location")], &["enrich.providers = \"database,,ip2location\"", "or none"]),
+    in_env("deadline beyond half a session", &[("HITSTREAM_ENRICH__PROVIDERS", "ip2location"), ("HITSTREAM_ENRICH__DEADLINE", "3500ms")], &["enrich.deadline = \"3500ms\" (variable HITSTREAM_ENRICH__DEADLINE)", "must be below 3s 500ms, half of the group's session", "lower it, or raise \"session.timeout.ms\" under [kafka.properties]"]),
+    in_file("deadline beyond half of a session that was set", "[enrich]\nproviders = ['ip2location']\ndeadline = '1s'\n[kafka.properties]\n'session.timeout.ms' = 2000", &["enrich.deadline = \"1s\" (file {folder}/file)", "must be below 1s, half of the group's session"]),
+    in_env("deadline beyond the time to end", &[("HITSTREAM_ENRICH__PROVIDERS", "database,ip2location"), ("HITSTREAM_ENRICH__DEADLINE", "2s"), ("HITSTREAM_SHUTDOWN__TIMEOUT", "2s")], &["enrich.deadline = \"2s\"", "must be below shutdown.timeout (2s)", "lower it, or raise that"]),
     // As everywhere, an empty variable is none at all.
     Mistake { arguments: "--print-config", code: 0, ..in_env("providers of an empty variable", &[("HITSTREAM_ENRICH__PROVIDERS", "")], &["providers = [\"database\"]"]) },
     in_env("token that is too short", &[("HITSTREAM_HTTP__TOKEN", "s3cr3t-canary")], &["http.token = \"***\" (variable HITSTREAM_HTTP__TOKEN)", "16 or more", "`openssl rand -hex 32`"]),

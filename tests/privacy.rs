@@ -12,13 +12,20 @@ const QUERY: &str = "token-b81c";
 
 /// A hit that names its visitor wherever it can, and a record that is no hit and does so, too.
 fn records() -> Vec<Sendable> {
-    let headers =
-        json!({ "Accept": "*/*", "X-Forwarded-For": ADDRESS, "CF-Connecting-IP": ADDRESS });
+    let headers = json!({
+        "Accept": "*/*",
+        "X-Forwarded-For": ADDRESS,
+        "CF-Connecting-IP": ADDRESS,
+        "X-Edge": format!("edge:{ADDRESS}:443"),
+        "X-Peer": format!("node{ADDRESS}f"),
+        "X-Host": "ec2-203-0-112-77.example",
+        ADDRESS: "seen",
+    });
     let hit = Hit::at(1)
         .host("h")
         .with("ip", ADDRESS)
-        .url(&format!("/a?{QUERY}"))
-        .referrer(&format!("http://r.example/?{QUERY}"))
+        .url(&format!("//me:{QUERY}@h/a?{QUERY}"))
+        .referrer(&format!("http://me:{QUERY}@r.example/?{QUERY}"))
         .with("headers", headers.to_string());
     let broken = format!(r#"{{"event_time":"{ADDRESS} {QUERY}","ip":"{ADDRESS}"}}"#).into_bytes();
     vec![hit.record(), hit.later(1).record(), (Some(broken), None)]
@@ -137,7 +144,9 @@ fn tables_that_a_change_of_settings_forbids_are_emptied_at_start() {
     let mut bench = bench
         .with("HITSTREAM_ENRICH__PROVIDERS", "ip2location")
         .with("HITSTREAM_ENRICH__IP2LOCATION__BASE_URL", server.base_url())
-        .with("HITSTREAM_ENRICH__DEADLINE", "30s");
+        .with("HITSTREAM_ENRICH__DEADLINE", "20s")
+        // Half of it is as long as an epoch may wait.
+        .with("HITSTREAM_KAFKA__PROPERTIES__SESSION_TIMEOUT_MS", "45000");
     bench.create_topic(1);
     let mut sql = bench.sql();
     let mut bytes = |table: &str| -> i64 {
@@ -231,6 +240,30 @@ fn odd_forms_of_a_forwarded_header_are_read_and_nothing_of_them_is_kept() {
         assert!(!headers.unwrap_or_default().contains("77"), "{value} is kept as {headers:?}");
     }
     assert_eq!(rows.len(), 2 * forms.len());
+}
+
+#[test]
+fn rejected_payloads_that_hold_what_is_not_kept_are_told_of() {
+    let Some(bench) = Bench::new("privacy_payloads") else { return };
+    let mut bench = bench;
+    bench.create_topic(1);
+    for (ip, strips, payloads, is_told) in [
+        ("drop", "false", "true", true),
+        ("full", "true", "true", true),
+        ("drop", "true", "false", false),
+        ("full", "false", "true", false),
+    ] {
+        bench.set("HITSTREAM_PRIVACY__IP", ip);
+        bench.set("HITSTREAM_PRIVACY__STRIP_QUERY", strips);
+        bench.set("HITSTREAM_REJECTS__KEEP_PAYLOAD", payloads);
+        let case = format!("{ip} {strips} {payloads}");
+        let words = "rejected records are stored whole";
+        let run = bench.done(&["run", "--until-end"]);
+        assert_eq!(run.stderr.matches(words).count(), usize::from(is_told), "{case}: {run}");
+        assert_eq!(run.stderr.contains("rejects.keep_payload = false"), is_told, "{case}: {run}");
+        let check = bench.done(&["check"]);
+        assert_eq!(check.stdout.matches(words).count(), usize::from(is_told), "{case}: {check}");
+    }
 }
 
 #[test]

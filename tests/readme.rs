@@ -193,6 +193,19 @@ fn links(text: &str) -> Vec<String> {
 }
 
 #[test]
+fn words_that_makers_of_databases_ask_for_stand_in_the_readme() {
+    let readme = read(root().join("README.md"));
+    let geolocation = read(root().join("docs/ENRICHMENT.md"));
+    for words in [
+        "https://opendatacommons.org/licenses/pddl/1.0/",
+        "<a href='https://db-ip.com'>IP Geolocation by DB-IP</a>",
+        "This product includes GeoLite2 Data created by MaxMind, available from https://www.maxmind.com.",
+    ] {
+        assert!(readme.contains(words) && geolocation.contains(words), "{words}");
+    }
+}
+
+#[test]
 fn every_link_of_the_documents_leads_somewhere() {
     let mut documents = vec![root().join("README.md"), root().join("CHANGELOG.md")];
     let docs = std::fs::read_dir(root().join("docs")).unwrap().flatten();

@@ -378,3 +378,34 @@ fn geo_rollup_that_refuses_a_country_leaves_it_out_and_everything_else_counts() 
         assert_eq!(bench.count(austrian), refused, "events are stored all the same");
     }
 }
+
+#[test]
+fn refused_rows_are_quoted_neither_in_the_log_nor_in_what_is_kept() {
+    let ddl = "ALTER TABLE processed_events ADD CONSTRAINT no_bad CHECK (host <> 'bad'); \
+         ALTER TABLE processed_events ADD UNIQUE (event_time, url)";
+    for payloads in ["false", "true"] {
+        let bench = Bench::new(&format!("refused_words_{payloads}"))
+            .map(|bench| bench.with("HITSTREAM_REJECTS__KEEP_PAYLOAD", payloads));
+        let Some(bench) = prepared(bench, ddl) else { return };
+        let secrets = ["8.8.4.77", "/url-b81c", "agent-b81c", "r-b81c.example"];
+        let [ip, url, agent, referrer] = secrets;
+        let hit = |host: &str| {
+            let hit = Hit::at(1).host(host).url(url).with("ip", ip).with("user_agent", agent);
+            hit.referrer(&format!("http://{referrer}/")).record()
+        };
+        // One against the constraint, one against the index.
+        bench.send(0, &[hit("good"), hit("bad"), hit("good")]);
+        let finished = bench.done(&["run", "--until-end"]);
+        bench.clean_audit();
+        let query = "SELECT string_agg(coalesce(detail, '-'), ' ') FROM rejected_events";
+        let details: String = bench.sql().query_one(query, &[]).unwrap().get(0);
+        let all = format!("{}\n{}\n{details}", finished.stdout, finished.stderr);
+        let quoting: Vec<&str> =
+            all.lines().filter(|line| secrets.iter().any(|it| line.contains(it))).collect();
+        assert!(quoting.is_empty(), "{payloads}: {quoting:?}");
+        for word in ["no_bad", "SQLSTATE 23514", "SQLSTATE 23505"] {
+            assert!(finished.stderr.contains(word), "{word}: {finished}");
+            assert_eq!(details.contains(word), payloads == "true", "{word}: {details}");
+        }
+    }
+}

@@ -8,11 +8,13 @@
 //! let hash = privacy.ip("203.0.113.7", Some(&key));
 //! assert_eq!(hash, privacy.ip("[::ffff:203.0.113.7]:80", Some(&key)));
 //! assert_eq!(privacy.url("/search?q=me#top"), "/search");
+//! assert_eq!(privacy.url("https://me:secret@a.example/b"), "https://a.example/b");
 //!
 //! let headers = r#"{"Accept":"*/*","X-Forwarded-For":"203.0.113.7"}"#;
 //! assert_eq!(privacy.headers(headers).as_deref(), Some(r#"{"Accept":"*/*"}"#));
 //! ```
 
+mod addresses;
 mod headers;
 
 use std::borrow::Cow;
@@ -26,7 +28,7 @@ use crate::geo::parse;
 pub struct Privacy {
     /// How much of addresses (`privacy.ip`). Where they are is to be looked up before.
     pub ip: IpPrivacy,
-    /// Whether only that of URLs is kept which stands before their query (`privacy.strip_query`).
+    /// Whether only that of URLs is kept which stands before their query, without credentials (`privacy.strip_query`).
     pub strip_query: bool,
     /// The header that [`ClientRule`](crate::client::ClientRule) reads.
     pub client_header: Option<Box<str>>,
@@ -45,18 +47,23 @@ impl Privacy {
         }
     }
 
-    /// What is kept of a URL or referrer: all, or what stands before the first `?` or `#`.
-    pub fn url<'a>(&self, url: &'a str) -> &'a str {
-        if self.strip_query { url.split(['?', '#']).next().unwrap_or_default() } else { url }
+    /// What is kept of a URL or referrer: all, or what stands before the first `?` or `#`, without a name and password
+    /// before a host (`https://me:secret@a.example/`).
+    pub fn url<'a>(&self, url: &'a str) -> Cow<'a, str> {
+        if !self.strip_query {
+            return Cow::Borrowed(url);
+        }
+        without_credentials(url.split(['?', '#']).next().unwrap_or_default())
     }
 
     /// What is kept of a record's headers: all, or a JSON object without the members that say what is not kept elsewhere.
     /// Headers that are no such object are then not kept: nobody can tell what they hold.
     ///
     /// Under anything but `full` these members go: those that proxies write addresses to, in any spelling of their names
-    /// (`X-Forwarded-For`, `HTTP_X_FORWARDED_FOR`), `client_header` among them, and those of any name whose value is an
-    /// address or a list with one. Where queries are stripped, those go that repeat the URL or the referrer. With either,
-    /// so do values with objects or arrays in them. All others stay as they stand, cookies too.
+    /// (`X-Forwarded-For`, `HTTP_X_FORWARDED_FOR`), `client_header` among them, and those in whose name or value anything
+    /// looks like an address. `User-Agent` and `Sec-CH-UA…` are full of versions that do, and go only where their value is
+    /// nothing but an address. Where queries are stripped, those go that repeat the URL or the referrer, or hold a `?` or credentials. With either, so do
+    /// values with objects or arrays in them. All others stay as they stand, cookies too.
     pub fn headers<'a>(&self, headers: &'a str) -> Option<Cow<'a, str>> {
         if self.ip == IpPrivacy::Full && !self.strip_query {
             return Some(Cow::Borrowed(headers));
@@ -126,6 +133,38 @@ impl fmt::Debug for DailyKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
     }
+}
+
+/// A URL without what stands before an `@` after any `//`: one URL may be the path of another.
+fn without_credentials(url: &str) -> Cow<'_, str> {
+    if !has_credentials(url) {
+        return Cow::Borrowed(url);
+    }
+    let mut kept = String::with_capacity(url.len());
+    for (at, (segment, is_host)) in segments(url).enumerate() {
+        if at > 0 {
+            kept.push('/');
+        }
+        kept.push_str(match segment.rsplit_once('@') {
+            Some((_, host)) if is_host => host,
+            _ => segment,
+        });
+    }
+    Cow::Owned(kept)
+}
+
+fn has_credentials(text: &str) -> bool {
+    text.contains('@') && segments(text).any(|(segment, is_host)| is_host && segment.contains('@'))
+}
+
+/// What stands between slashes, and whether two of them stand before it. Browsers take a backslash for a slash.
+fn segments(url: &str) -> impl Iterator<Item = (&str, bool)> {
+    let mut slashes = 0;
+    url.split(['/', '\\']).map(move |segment| {
+        let is_host = slashes >= 2 && !segment.is_empty();
+        slashes = if segment.is_empty() { slashes + 1 } else { 1 };
+        (segment, is_host)
+    })
 }
 
 fn truncated(ip: &str, address: IpAddr) -> Cow<'_, str> {
@@ -232,6 +271,26 @@ mod tests {
         ] {
             assert_eq!(privacy.url(url), expected);
             assert_eq!(Privacy::default().url(url), url);
+        }
+    }
+
+    #[test]
+    fn credentials_go_with_the_query() {
+        let privacy = Privacy { strip_query: true, ..Privacy::default() };
+        for (url, expected) in [
+            ("http://user:Q@h/", "http://h/"),
+            ("http://Q@h", "http://h"),
+            ("https://user:a@b:Q@h:80/c?d", "https://h:80/c"),
+            ("//user:Q@h/@c", "//h/@c"),
+            ("http:///user:Q@h/", "http:///h/"),
+            (r"http:\\user:Q@h\c", r"http://h/c"),
+            ("/to/https://user:Q@h/c", "/to/https://h/c"),
+        ] {
+            assert_eq!(privacy.url(url), expected, "{url}");
+            assert_eq!(Privacy::default().url(url), url);
+        }
+        for url in ["/@me/b", "@me", "https://a.example/@me", "mailto:me@a.example", "/a@b/c@d/"] {
+            assert!(matches!(privacy.url(url), Cow::Borrowed(kept) if kept == url), "{url}");
         }
     }
 

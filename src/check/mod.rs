@@ -11,7 +11,7 @@ mod rights;
 mod tables;
 
 use crate::cli::{CheckArgs, CliError, Outcome, output};
-use crate::config::{ConfigError, Loaded};
+use crate::config::{ConfigError, Loaded, Remark, remark_on_payloads};
 use report::{Finding, Report};
 
 /// Checks everything and says what was found.
@@ -52,8 +52,12 @@ fn answer(args: &CheckArgs, findings: Vec<Finding>) -> Result<Outcome, CliError>
 fn settings(loaded: &Loaded) -> Vec<Finding> {
     let advice = "`hitstream --print-config` shows what applies and where it comes from";
     let remark = |remark: &String| Finding::warn("settings", remark.clone(), advice);
-    match loaded.remarks.as_slice() {
-        [] => vec![Finding::ok("settings", "fit together".to_owned())],
-        remarks => remarks.iter().map(remark).collect(),
+    let mut findings: Vec<Finding> = loaded.remarks.iter().map(remark).collect();
+    if let Some(Remark { fact, advice }) = remark_on_payloads(&loaded.config) {
+        findings.push(Finding::warn("settings", fact.to_owned(), advice));
     }
+    if findings.is_empty() {
+        findings.push(Finding::ok("settings", "fit together".to_owned()));
+    }
+    findings
 }

@@ -26,7 +26,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Parser, ValueEnum};
 
-use crate::config::{ConfigError, Layers, Loaded};
+use crate::config::{ConfigError, Layers, Loaded, Remark, remark_on_payloads};
 
 /// Runs the program with this process's arguments and environment.
 pub fn main() -> ExitCode {
@@ -112,6 +112,11 @@ fn answered(cli: Cli) -> Result<Outcome, CliError> {
         for remark in &loaded.remarks {
             tracing::warn!("{remark}");
         }
+    }
+    if matches!(command, Command::Run(_))
+        && let Some(Remark { fact, advice }) = remark_on_payloads(&loaded.config)
+    {
+        tracing::info!("{fact}; {advice}");
     }
     dispatch(&loaded, command)
 }

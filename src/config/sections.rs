@@ -180,7 +180,7 @@ pub struct PrivacyConfig {
     /// What is kept of addresses.
     #[serde(deserialize_with = "one_of")]
     pub ip: KeptIp,
-    /// Whether URLs and referrers are kept without their query.
+    /// Whether URLs and referrers are kept without their query and credentials.
     pub strip_query: bool,
 }
 

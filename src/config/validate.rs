@@ -237,7 +237,6 @@ fn check_times(config: &Config, found: &mut Found<'_>) {
         "watermark.idle_timeout",
         "must be at least twice flush.interval: an idle claim would expire before the commit that renews it",
     );
-    found.range("enrich.deadline", config.enrich.deadline, MILLISECOND, 60 * SECOND);
     let remote = &config.enrich.ip2location;
     found.range("enrich.ip2location.timeout", remote.timeout, MILLISECOND, 60 * SECOND);
     found.range("enrich.ip2location.negative_ttl", remote.negative_ttl, SECOND, YEAR);
@@ -246,7 +245,40 @@ fn check_times(config: &Config, found: &mut Found<'_>) {
     found.range("enrich.ip2location.refused_rest", remote.refused_rest, MILLISECOND, DAY);
     found.range("actors.stall_timeout", config.actors.stall_timeout, 5 * SECOND, HOUR);
     found.range("health.stall", config.health.stall, SECOND, HOUR);
-    found.range("shutdown.timeout", config.shutdown.timeout, 100 * MILLISECOND, DAY);
+    let comparable = [
+        found.range("enrich.deadline", config.enrich.deadline, MILLISECOND, 60 * SECOND),
+        found.range("shutdown.timeout", config.shutdown.timeout, 100 * MILLISECOND, DAY),
+    ];
+    // Only answers over HTTP are waited for.
+    if !comparable.contains(&false) && config.enrich.providers.contains(&GeoProvider::Ip2Location) {
+        check_deadline(config, found);
+    }
+}
+
+/// An epoch that may still wait for answers when its time is up is thrown away, and waits again when it is read again.
+fn check_deadline(config: &Config, found: &mut Found<'_>) {
+    let deadline = config.enrich.deadline;
+    let shutdown = config.shutdown.timeout;
+    if deadline >= shutdown {
+        let reason = format!(
+            "must be below shutdown.timeout ({}), or the last epoch may not be committed before the end; lower it, or raise that",
+            span(shutdown)
+        );
+        found.add("enrich.deadline", reason);
+    }
+    // What is wrong with the session itself is said elsewhere.
+    if found.problems.iter().any(|problem| problem.key.starts_with("kafka.properties.")) {
+        return;
+    }
+    let limit = crate::wiring::kafka(config).revocation_limit();
+    if deadline >= limit {
+        let reason = format!(
+            "must be below {}, half of the group's session, or partitions may be revoked before their epoch is committed; lower \
+             it, or raise \"session.timeout.ms\" under [kafka.properties]",
+            span(limit)
+        );
+        found.add("enrich.deadline", reason);
+    }
 }
 
 fn check_windows(size: Duration, slide: Duration, found: &mut Found<'_>) {

@@ -218,7 +218,7 @@ impl PartitionFold {
         self.settings.rules.check_skew(event.event_time, record.timestamp, now)?;
         // Of what is not kept nothing may be grouped by, either.
         let referrer = event.referrer.map(|referrer| self.settings.keep.privacy.url(referrer));
-        let event = &Event { referrer, ..*event };
+        let event = &Event { referrer: referrer.as_deref(), ..*event };
         self.check_refused(event, record.offset)?;
         let placement = self.watermark.place(event.event_time, &self.settings.rules.window);
         let pairs = self.sums.add(event.host, [event.referrer], placement.clone());
@@ -289,7 +289,7 @@ impl PartitionFold {
                     .time(Some(event.event_time))
                     .text(event.host)
                     .text(event.referrer)
-                    .text(url.as_deref().map(|url| keep.privacy.url(url)))
+                    .text(url.as_deref().map(|url| keep.privacy.url(url)).as_deref())
                     .text(event.user_agent.map(Text::to_str).as_deref())
                     .text(ip.as_deref())
                     .text(

@@ -59,13 +59,14 @@ fn is_port(text: &str) -> bool {
 
 /// Why an address has no place; none for the public internet.
 ///
-/// 6to4 and the well-known prefix of NAT64 carry an IPv4 address, which decides.
+/// 6to4 and the well-known prefix of NAT64 carry an IPv4 address, which decides. ISATAP carries one behind a network that has
+/// a place of its own; still it is not told to others where it has none.
 fn special_purpose(address: IpAddr) -> Option<GeoStatus> {
     match address {
         IpAddr::V4(address) => special_v4(address),
         IpAddr::V6(address) => match embedded_v4(address) {
             Some(embedded) => special_v4(embedded),
-            None => special_v6(address),
+            None => special_v6(address).or_else(|| special_v4(isatap_v4(address)?)),
         },
     }
 }
@@ -94,6 +95,16 @@ fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     match address.octets() {
         [0x20, 0x02, a, b, c, d, ..] => Some(Ipv4Addr::new(a, b, c, d)),
         [0x00, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d] => {
+            Some(Ipv4Addr::new(a, b, c, d))
+        }
+        _ => None,
+    }
+}
+
+/// The address inside an ISATAP one (RFC 5214), marked as unique in the world or not.
+fn isatap_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    match address.octets() {
+        [_, _, _, _, _, _, _, _, 0x00 | 0x02, 0, 0x5e, 0xfe, a, b, c, d] => {
             Some(Ipv4Addr::new(a, b, c, d))
         }
         _ => None,
@@ -242,6 +253,23 @@ mod tests {
             ("fec0::", "feff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", PRIVATE),
             ("ff00::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", RESERVED),
         ], bits);
+    }
+
+    #[test]
+    fn isatap_with_an_address_of_no_place_has_none() {
+        for (text, expected) in [
+            ("2a00:1450:4001:82a:0:5efe:10.0.0.1", PRIVATE),
+            ("2a00:1450:4001:82a:200:5efe:192.168.7.7", PRIVATE),
+            ("2a00:1450::5efe:c000:201", RESERVED),
+            ("2a00:1450::5efe:8.8.8.8", PUBLIC),
+            ("2a00:1450::200:5efe:8.8.8.8", PUBLIC),
+            ("2a00:1450::1:5efe:10.0.0.1", PUBLIC),
+            ("fd00::5efe:8.8.8.8", PRIVATE),
+            ("fe80::5efe:10.0.0.1", PRIVATE),
+            ("2001:db8::5efe:8.8.8.8", RESERVED),
+        ] {
+            assert_eq!(status(text), expected, "{text}");
+        }
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::{IpPrivacy, Privacy};
+use super::addresses::holds_address;
+use super::{IpPrivacy, Privacy, has_credentials};
 use crate::geo::parse;
 use crate::headers::{self, Header};
 
@@ -61,21 +62,25 @@ fn must_go(header: Header<'_>, privacy: &Privacy) -> bool {
     let hides_address = privacy.ip != IpPrivacy::Full;
     if hides_address {
         let is_client = |listed: &str| is_same(&name, listed) || is_same(plain, listed);
-        if is_one_of(ADDRESSES) || privacy.client_header.as_deref().is_some_and(is_client) {
+        if is_one_of(ADDRESSES)
+            || privacy.client_header.as_deref().is_some_and(is_client)
+            || holds_address(&name)
+        {
             return true;
         }
     }
     if privacy.strip_query && is_one_of(URLS) {
         return true;
     }
-    let strips = |item: &str| privacy.strip_query && item.contains('?');
+    let tells = |text: &str| {
+        privacy.strip_query && (text.contains('?') || has_credentials(text))
+            || hides_address && carries_address(plain, text)
+    };
     let mut goes = false;
     header.for_each_item(|item| {
         goes = goes
             || item.starts_with(['{', '['])
-            || strips(item)
-            || hides_address
-                && headers::string(item).is_some_and(|text| holds_address(plain, &text));
+            || headers::string(item).is_some_and(|text| tells(&text));
     });
     goes
 }
@@ -95,20 +100,10 @@ fn is_same(given: &str, name: &str) -> bool {
 }
 
 /// Whether a member's value holds an address. The versions of browsers look like addresses and are none.
-fn holds_address(name: &str, text: &str) -> bool {
+fn carries_address(name: &str, text: &str) -> bool {
     let has_versions = is_same(name, "user-agent")
         || name.get(..9).is_some_and(|start| is_same(start, "sec-ch-ua"));
-    if has_versions { parse(text.trim()).is_some() } else { lists_address(text) }
-}
-
-/// Whether an address stands anywhere in a text, whatever stands around it, with a port or without.
-fn lists_address(text: &str) -> bool {
-    let of_address = |c: char| c.is_ascii_hexdigit() || matches!(c, '.' | ':');
-    text.split(|c| !of_address(c)).any(|token| {
-        let without_port = token.rsplit_once(':').map_or("", |(address, _)| address);
-        let spellings = [token, token.trim_matches('.'), token.trim_matches(':'), without_port];
-        spellings.into_iter().any(|text| text.len() > 2 && parse(text).is_some())
-    })
+    if has_versions { parse(text.trim()).is_some() } else { holds_address(text) }
 }
 
 #[cfg(test)]
@@ -160,6 +155,10 @@ mod tests {
         let stripping = Privacy { strip_query: true, ..Privacy::default() };
         assert_eq!(stripping.headers(headers).as_deref(), Some(r#"{"X-Real-IP":"203.0.113.7"}"#));
         assert_eq!(Privacy::default().headers(headers).as_deref(), Some(headers));
+        for value in ["/a?b", r"/a\u003fb", "https://user:Q@h/", r"https:\/\/Q@h"] {
+            let headers = format!(r#"{{"X-From":"{value}","DNT":1}}"#);
+            assert_eq!(stripping.headers(&headers).as_deref(), Some(r#"{"DNT":1}"#), "{value}");
+        }
         let both = Privacy { strip_query: true, ..privacy() };
         assert_eq!(both.headers(headers).as_deref(), Some("{}"));
     }
@@ -178,6 +177,13 @@ mod tests {
             json!("\"203.0.113.7\";q=1"),
             json!("203.0.113.7/32"),
             json!("tcp://203.0.113.7:80"),
+            json!("edge:203.0.113.7:443"),
+            json!("node:203.0.113.7"),
+            json!("ip%3D203.0.113.7"),
+            json!("203.0.113.7f"),
+            json!("1.203.0.113.7"),
+            json!("ec2-203-0-113-7.x"),
+            json!(["a", "a.203%2E0.113.7.nip.io"]),
             json!({"a": "b"}),
             json!([["b"]]),
         ] {
@@ -186,6 +192,30 @@ mod tests {
                 Some("{}"),
                 "{value}"
             );
+        }
+    }
+
+    #[test]
+    fn addresses_in_names_go_with_their_members() {
+        for name in
+            ["203.0.113.7", "X-Seen-By-203-0-113-7", "Sec-CH-UA-2001:db8::17", r"203\u002e0.113.7"]
+        {
+            let headers = format!(r#"{{"{name}":"v","DNT":1}}"#);
+            assert_eq!(scrubbed(&headers).as_deref(), Some(r#"{"DNT":1}"#), "{name}");
+        }
+    }
+
+    #[test]
+    fn versions_are_addresses_but_where_browsers_write_theirs() {
+        for (name, value, stays) in [
+            ("HTTP_USER_AGENT", "Mozilla/5.0 Chrome/120.0.0.0", true),
+            ("sec_ch_ua_full_version_list", r#""Chromium";v="120.0.6099.71""#, true),
+            ("User-Agent", "120.0.0.0", false),
+            ("X-App-Version", "app/1.2.3.4", false),
+        ] {
+            let headers = json!({ name: value }).to_string();
+            let due = if stays { &headers } else { "{}" };
+            assert_eq!(scrubbed(&headers).as_deref(), Some(due), "{name}");
         }
     }
 

@@ -164,11 +164,13 @@ fn classify_pool(error: &RunError<Error>) -> StoreError {
     }
 }
 
-/// An error in one line, with the SQLSTATE and the server's hint.
+/// An error in one line, with the SQLSTATE.
+///
+/// PostgreSQL's DETAIL is left out: it quotes rows ("Failing row contains …"), and with them what settings of privacy keep
+/// out of tables. Its message names the constraint or index, and its own log has the rest.
 pub(super) fn describe(error: &Error) -> String {
     if let Some(db) = error.as_db_error() {
-        let detail = db.detail().map(|d| format!(" ({d})")).unwrap_or_default();
-        return format!("{}{detail} [SQLSTATE {}]", db.message(), db.code().code());
+        return format!("{} [SQLSTATE {}]", db.message(), db.code().code());
     }
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
