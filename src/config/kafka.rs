@@ -8,6 +8,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaConfRes;
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::read_back;
 use super::secret::{MASK, masked_url};
 use super::sections::{OnDataLoss, Start};
 use super::values::one_of;
@@ -133,7 +134,7 @@ pub(super) fn check_property(key: &str, value: &str) -> Result<(), Refusal> {
         _ => {}
     }
     match ClientConfig::new().set(key, value).create_native_config() {
-        Ok(_) => Ok(()),
+        Ok(taken) => read_back::check(&taken, key, value).map_err(Refusal::from),
         Err(KafkaError::ClientConfig(code, description, ..)) => {
             // librdkafka's text repeats the value, which may be a secret.
             let unknown = code == RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN;

@@ -11,6 +11,7 @@ mod layers;
 mod meant;
 mod postgres;
 mod read;
+mod read_back;
 mod secret;
 mod sections;
 mod tree;
