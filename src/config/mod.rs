@@ -14,6 +14,7 @@ mod read;
 mod read_back;
 mod secret;
 mod sections;
+mod stray;
 mod tree;
 mod validate;
 mod values;
