@@ -2,7 +2,7 @@
 
 use config::{Value, ValueKind};
 
-use super::error::ConfigError;
+use super::error::{ConfigError, Problem};
 use super::keys::{is_section, problem_of};
 use super::layer::{DEFAULT_ORIGIN, from_flags, parse_toml};
 use super::postgres::OfUrl;
@@ -89,11 +89,14 @@ impl Layers {
         let url = config.postgres.resolve();
         let of_url =
             url.map_err(|reason| problems.push(tree.secret_problem("postgres.url", reason)));
+        if let Ok(OfUrl { schema: Some(schema), .. }) = &of_url {
+            problems.extend(take_schema(schema, &mut config, &mut tree));
+        }
         validate::check(&config, &tree, &mut problems);
         if !problems.is_empty() {
             return Err(ConfigError(problems));
         }
-        let OfUrl { passed_over, overrides } = of_url.unwrap_or_default();
+        let OfUrl { passed_over, overrides, .. } = of_url.unwrap_or_default();
         tree.take_from_url(overrides);
         let mut remarks: Vec<String> = passed_over
             .iter()
@@ -102,6 +105,19 @@ impl Layers {
         remarks.extend(remarks_on_empty(&empty, &tree));
         Ok(Loaded { config, remarks, tree })
     }
+}
+
+/// Takes the schema that the URL names where nothing else does. Two that differ would be a guess.
+fn take_schema(schema: &str, config: &mut Config, tree: &mut Tree) -> Option<Problem> {
+    const KEY: &str = "postgres.schema";
+    if !tree.is_set(KEY) {
+        tree.take_from_url(vec![(KEY, schema.to_owned())]);
+        schema.clone_into(&mut config.postgres.schema);
+        return None;
+    }
+    let reason =
+        || format!("is not what postgres.url names, currentSchema={schema}; leave one out");
+    (config.postgres.schema != schema).then(|| tree.problem(KEY, reason()))
 }
 
 /// A section whose keys are all commented out says nothing.
