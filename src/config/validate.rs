@@ -9,7 +9,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use super::error::Problem;
 use super::http::{HttpConfig, LEAST_TOKEN, is_token};
-use super::kafka::{KafkaConfig, NO_TLS, check_property};
+use super::kafka::{KafkaConfig, NO_TLS, check_property, check_sasl};
 use super::sections::{Config, GeoProvider};
 use super::tree::Tree;
 use crate::cli::words::span;
@@ -123,6 +123,9 @@ fn check_kafka(config: &Config, found: &mut Found<'_>) {
     // What is wrong by itself would be said twice.
     if !found.problems.iter().any(|problem| problem.key.starts_with("kafka.properties.")) {
         check_session(kafka, found);
+        if let Err((property, reason)) = check_sasl(&kafka.properties) {
+            found.add(&format!("kafka.properties.{property}"), reason);
+        }
     }
 }
 
