@@ -112,6 +112,11 @@ fn fresh_services_are_fine_and_nothing_is_made() {
     checked.assert_says("geo", "the built-in database: country ipvAll, built 20");
     let tables = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace";
     assert_eq!(bench.count(tables), 0);
+    let by_city = bench.hitstream(&["check"]).env("HITSTREAM_ROLLUPS__BY_CITY", "true").finish();
+    assert_eq!(by_city.code, Some(0), "{by_city}");
+    let words = "geo         warn     the built-in database: country ipvAll, built 20";
+    assert!(by_city.stdout.contains(words), "{by_city}");
+    assert!(by_city.stdout.contains("it knows no cities"), "{by_city}");
     bench.done(&["migrate"]);
     Checked::new(&bench, 0).assert_results(&[("progress", "skipped")]);
     let words = bench.done(&["check"]).stdout;

@@ -235,11 +235,9 @@ fn check_times(config: &Config, found: &mut Found<'_>) {
         found.range("watermark.idle_timeout", idle_timeout, 100 * MILLISECOND, YEAR),
         found.range("flush.interval", interval, MILLISECOND, HOUR),
     ];
-    found.require(
-        comparable.contains(&false) || idle_timeout >= 2 * interval,
-        "watermark.idle_timeout",
-        "must be at least twice flush.interval: an idle claim would expire before the commit that renews it",
-    );
+    if !comparable.contains(&false) && idle_timeout < 2 * interval {
+        claims_expire(found);
+    }
     found.range("enrich.deadline", config.enrich.deadline, MILLISECOND, 60 * SECOND);
     let remote = &config.enrich.ip2location;
     found.range("enrich.ip2location.timeout", remote.timeout, MILLISECOND, 60 * SECOND);
@@ -250,6 +248,20 @@ fn check_times(config: &Config, found: &mut Found<'_>) {
     found.range("actors.stall_timeout", config.actors.stall_timeout, 5 * SECOND, HOUR);
     found.range("health.stall", config.health.stall, SECOND, HOUR);
     found.range("shutdown.timeout", config.shutdown.timeout, 100 * MILLISECOND, DAY);
+}
+
+/// Whichever was set is to blame, and where both were, the one that is too short.
+fn claims_expire(found: &mut Found<'_>) {
+    let (idle, interval) = ("watermark.idle_timeout", "flush.interval");
+    const WHY: &str = "an idle claim would expire before the commit that renews it";
+    let (at_fault, reason) = if found.tree.is_set(idle) {
+        let told = found.tree.told(interval);
+        (idle, format!("must be at least twice {told}: {WHY}"))
+    } else {
+        let told = found.tree.told(idle);
+        (interval, format!("must be at most half of {told}: {WHY}"))
+    };
+    found.add(at_fault, reason);
 }
 
 fn check_windows(size: Duration, slide: Duration, found: &mut Found<'_>) {
