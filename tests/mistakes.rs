@@ -122,6 +122,10 @@ const MISTAKES: &[Mistake] = &[
     typed("an argument too many", "audit extra", &["\"extra\" is one argument too many", "`hitstream audit --help`"]),
     typed("option without its value", "run --config", &["--config <FILE> is given no value", "`hitstream run --help`"]),
     typed("option without the one it needs", "run --json", &["--until-end is missing", "`hitstream run --help`"]),
+    typed("unknown option beside JSON", "audit --json --qqq", &["{\"error\":\"no option --qqq", "`hitstream audit --help`"]),
+    typed("settings that cannot be used for a demo in JSON", "demo --json --log-level nonsense", &["{\"error\":\"log.level = ", "error, warn, info"]),
+    typed("import of a missing file in JSON", "import --json {folder}/absent.log", &["{folder}/absent.log cannot be read", "Name files"]),
+    typed("traffic of no amount in JSON", "generate --json", &["say how much", "--count N"]),
     typed("partitions without creation", "run --partitions 3", &["--create-topic is missing"]),
     typed("import of nothing", "import", &["<FILE>... is missing", "`hitstream import --help`"]),
     typed("import in an unknown format", "import --format clf x", &["--format <FORMAT> = \"clf\"", "combined, common, jsonl"]),
@@ -273,6 +277,7 @@ const MISTAKES: &[Mistake] = &[
     away("wrong broker port", "audit", &[("KAFKA_URL", "{nobody}")], &["Kafka at {nobody} does not answer", "refused", "KAFKA_URL"]),
     away("database as broker", "audit", &[("KAFKA_URL", "{postgres}")], &["Kafka at {postgres} does not answer as Kafka does", "no Kafka broker", "TLS"]),
     away("credentials for a broker that asks for none", "audit", &[("HITSTREAM_KAFKA__PROPERTIES__SECURITY_PROTOCOL", "sasl_plaintext"), ("HITSTREAM_KAFKA__PROPERTIES__SASL_MECHANISM", "PLAIN"), ("HITSTREAM_KAFKA__PROPERTIES__SASL_USERNAME", "u"), ("HITSTREAM_KAFKA__PROPERTIES__SASL_PASSWORD", "{secret}")], &["Kafka at {kafka} does not take SASL with PLAIN", "Leave security.protocol out"]),
+    away("wrong broker port in JSON", "run --until-end --json", &[("KAFKA_URL", "{nobody}")], &["Kafka at {nobody} does not answer"]),
     away("broker that is not found", "run --until-end", &[("KAFKA_URL", "nowhere.invalid:9092")], &["Kafka at nowhere.invalid:9092 does not answer", "resolve", "KAFKA_URL"]),
     away("wrong broker port for records", "generate --count 1", &[("KAFKA_URL", "{nobody}")], &["Kafka at {nobody} does not answer", "refused", "KAFKA_URL"]),
     away("wrong port of PostgreSQL", "migrate", &[("POSTGRES_URL", "postgres://a:{secret}@{nobody}/x")], &["PostgreSQL at {nobody}/x does not answer", "refused", "POSTGRES_URL"]),
@@ -310,18 +315,20 @@ fn make(mistake: &Mistake, bench: Option<&Bench>, nobody: &str) -> Vec<String> {
     }
     let begin = Instant::now();
     let finished = command.finish();
-    let mut faults = faults(&finished, mistake.code);
+    let mut faults = faults(&finished, mistake);
     if begin.elapsed() > LIMIT {
         faults.push(format!("takes {:?}", begin.elapsed()));
     }
-    let said = if mistake.code < 64 { &finished.stdout } else { &finished.stderr };
+    let is_json = mistake.arguments.contains("--json");
+    let said = if mistake.code < 64 || is_json { &finished.stdout } else { &finished.stderr };
     let missing = mistake.says.iter().map(|word| fill(word)).filter(|word| !said.contains(word));
     faults.extend(missing.map(|word| format!("does not say {word:?}")));
     faults.iter().map(|fault| format!("{}: {fault}: {finished}", mistake.name)).collect()
 }
 
 /// What no answer may be like.
-fn faults(finished: &Finished, code: i32) -> Vec<String> {
+fn faults(finished: &Finished, mistake: &Mistake) -> Vec<String> {
+    let code = mistake.code;
     let mut faults = Vec::new();
     let mut must = |holds: bool, fault: &str| {
         if !holds {
@@ -330,7 +337,11 @@ fn faults(finished: &Finished, code: i32) -> Vec<String> {
     };
     must(finished.code == Some(code), "has another exit code");
     let lines: Vec<&str> = finished.stderr.lines().filter(|line| !line.starts_with('{')).collect();
-    if code >= 64 {
+    if code >= 64 && mistake.arguments.contains("--json") {
+        let told = serde_json::from_str::<serde_json::Value>(&finished.stdout);
+        must(told.is_ok_and(|told| told["error"].is_string()), "is no error in JSON");
+        must(lines.is_empty(), "says something beside its JSON");
+    } else if code >= 64 {
         must(finished.stdout.is_empty(), "uses standard output");
         must((1..=2).contains(&lines.len()), "is not one line, or two");
         must(
