@@ -13,15 +13,24 @@ case ${1:-} in -h | --help)
   exit 0
   ;;
 esac
+if (($# == 0)); then set -- -p hitstream; fi
 if [[ -n ${HITSTREAM_BUILT:-} ]]; then
-  if [[ ! -x $HITSTREAM_BUILT/hitstream ]]; then
-    printf 'built.sh: error: HITSTREAM_BUILT is %s, where there is no program hitstream\n' "$HITSTREAM_BUILT" >&2
-    exit 1
-  fi
+  # Each package here has one program of its own name.
+  before=
+  for word; do
+    case $before in -p | --package)
+      if [[ ! -x $HITSTREAM_BUILT/$word ]]; then
+        printf 'built.sh: error: HITSTREAM_BUILT is %s, where there is no program %s; build it there, or leave HITSTREAM_BUILT out\n' \
+          "$HITSTREAM_BUILT" "$word" >&2
+        exit 1
+      fi
+      ;;
+    esac
+    before=$word
+  done
   printf '%s\n' "$HITSTREAM_BUILT"
   exit 0
 fi
-if (($# == 0)); then set -- -p hitstream; fi
 # CARGO_TARGET_DIR, build.target-dir and build.target all move it: cargo's own word is the only one to go by.
 folder=$(cargo build --release --message-format=json-render-diagnostics "$@" |
   sed -n 's|.*"executable":"\([^"]*\)/[^"/]*".*|\1|p' | tail -n 1)

@@ -114,11 +114,11 @@ pub(crate) fn query_failure(config: &Config, error: &tokio_postgres::Error) -> C
     }
 }
 
-/// Makes sure that hitstream's tables are there, of whatever version: before the first run there are none.
+/// Makes sure that hitstream's tables are there, whole and not of a newer version: before the first run there are none.
 pub(crate) async fn must_have_tables(config: &Config, client: &Client) -> Result<(), CliError> {
     let schema = &config.postgres.schema;
     match has_tables(client, schema).await.map_err(|error| query_failure(config, &error))? {
-        true => Ok(()),
+        true => crate::check::must_be_whole(config, client).await,
         false => Err(no_pipeline(config)),
     }
 }

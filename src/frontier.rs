@@ -25,6 +25,7 @@ pub fn frontier(config: &Config, args: &FrontierArgs) -> Result<Outcome, CliErro
     let released: Vec<PartitionId> = numbers.iter().copied().map(PartitionId).collect();
     let report = database::block_on(async {
         let mut client = database::connected_at_once(config, &settings).await?;
+        database::must_have_tables(config, &client).await?;
         release_frontier(&mut client, &settings, &released)
             .await
             .map_err(|error| database::failure(config, error))

@@ -26,8 +26,43 @@ pub(crate) fn failure(config: &Config, error: SourceError) -> CliError {
              or set KAFKA_TOPIC (or kafka.topic) to the one that is meant"
         )),
         SourceError::Configuration(reason) => CliError::Usage(reason),
-        SourceError::Unavailable(reason) => CliError::Unreachable(format!(
-            "Kafka at {brokers} does not answer: {reason}. Is it running, and does KAFKA_URL (or kafka.brokers) name it?"
-        )),
+        SourceError::Unavailable(reason) => {
+            let (what, advice) = meaning(&reason);
+            let reason = without_misleading_end(&reason);
+            CliError::Unreachable(format!("Kafka at {brokers} {what}: {reason}. {advice}"))
+        }
     }
+}
+
+/// What somebody does who is asked, and what to do about it: librdkafka's words tell silence from an answer.
+fn meaning(reason: &str) -> (&'static str, &'static str) {
+    let says = |words: &str| reason.contains(words);
+    if says("Invalid response size") {
+        (
+            "does not answer as Kafka does",
+            "It is no Kafka broker, or it expects TLS, which this version cannot do: KAFKA_URL (or kafka.brokers) has to name a \
+             broker's plaintext or sasl_plaintext listener",
+        )
+    } else if says("SASL") && says("handshake failed") {
+        (
+            "does not take SASL with PLAIN",
+            "Leave security.protocol out of [kafka.properties] where the listener asks for no credentials, or point KAFKA_URL (or \
+             kafka.brokers) to one that takes PLAIN",
+        )
+    } else if says("uthentication") {
+        ("refuses the credentials", "Check sasl.username and sasl.password in [kafka.properties]")
+    } else if says("security.protocol") {
+        (
+            "hangs up",
+            "It may expect SASL (security.protocol in [kafka.properties]), or TLS, which this version cannot do",
+        )
+    } else {
+        ("does not answer", "Is it running, and does KAFKA_URL (or kafka.brokers) name it?")
+    }
+}
+
+/// Leaves out librdkafka's advice where it is beside the point, and a list that is empty.
+fn without_misleading_end(reason: &str) -> &str {
+    let reason = reason.split(": increase receive.message.max.bytes").next().unwrap_or(reason);
+    reason.trim_end().trim_end_matches(": broker's supported mechanisms:")
 }

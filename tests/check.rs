@@ -112,6 +112,11 @@ fn fresh_services_are_fine_and_nothing_is_made() {
     checked.assert_says("geo", "the built-in database: country ipvAll, built 20");
     let tables = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace";
     assert_eq!(bench.count(tables), 0);
+    let by_city = bench.hitstream(&["check"]).env("HITSTREAM_ROLLUPS__BY_CITY", "true").finish();
+    assert_eq!(by_city.code, Some(0), "{by_city}");
+    let words = "geo         warn     the built-in database: country ipvAll, built 20";
+    assert!(by_city.stdout.contains(words), "{by_city}");
+    assert!(by_city.stdout.contains("it knows no cities"), "{by_city}");
     bench.done(&["migrate"]);
     Checked::new(&bench, 0).assert_results(&[("progress", "skipped")]);
     let words = bench.done(&["check"]).stdout;
@@ -229,6 +234,13 @@ fn settings_that_do_not_fit_the_tables_are_named() {
     }
 }
 
+/// Asserts that a command ends with 64 and these words.
+fn refused(bench: &Bench, command: &str, word: &str) {
+    let finished = bench.hitstream(&[command]).finish();
+    assert_eq!(finished.code, Some(64), "{finished}");
+    assert!(finished.stderr.contains(word), "no {word:?} in {finished}");
+}
+
 #[test]
 fn versions_of_tables_are_told_apart() {
     let Some(bench) = counted("check_versions") else { return };
@@ -240,6 +252,9 @@ fn versions_of_tables_are_told_apart() {
     let newer = Checked::new(&bench, 64);
     newer.assert_results(&[&[("tables", "fail")], &after[..]].concat());
     newer.assert_says("tables", "version 99");
+    for command in ["status", "audit", "frontier"] {
+        refused(&bench, command, "version 99");
+    }
     sql.batch_execute(
         "CREATE TABLE kept AS SELECT * FROM hitstream_migrations; DELETE FROM hitstream_migrations WHERE version > 1",
     )
@@ -255,8 +270,18 @@ fn versions_of_tables_are_told_apart() {
     sql.batch_execute(&back).unwrap();
     sql.batch_execute("DROP TABLE rejected_events").unwrap();
     Checked::new(&bench, 64).assert_says("tables", "has lost rejected_events");
+    sql.batch_execute("DROP TABLE frontier CASCADE").unwrap();
+    for command in ["status", "audit", "frontier"] {
+        refused(&bench, command, "schema public has lost frontier, ");
+    }
     sql.batch_execute("DROP TABLE hitstream_migrations").unwrap();
     Checked::new(&bench, 64).assert_says("tables", "not made by hitstream");
+    for columns in ["id integer", "version text", "version bigint, x text"] {
+        let foreign = format!("CREATE TABLE hitstream_migrations ({columns})");
+        sql.batch_execute(&foreign).unwrap();
+        Checked::new(&bench, 64).assert_says("tables", "public has ");
+        sql.batch_execute("DROP TABLE hitstream_migrations").unwrap();
+    }
 }
 
 #[test]

@@ -90,16 +90,17 @@ fn work_is_done_though_its_answer_cannot_be_written() {
 
 #[test]
 fn failure_is_told_as_json_where_the_answer_would_be() {
-    for command in ["status", "audit", "frontier", "migrate"] {
+    for command in ["status", "audit", "frontier", "migrate", "run --until-end"] {
         for (url, code, word) in [
             ("mysql://h/x", 64, "is no PostgreSQL URL"),
             ("postgres://a@nowhere.invalid/x", 69, "nowhere.invalid:5432/x"),
         ] {
-            // Migrating waits for a server.
-            if command == "migrate" && code == 69 {
+            // These wait for a server.
+            if ["migrate", "run --until-end"].contains(&command) && code == 69 {
                 continue;
             }
-            let failed = Hitstream::new(&[command, "--json"]).env("POSTGRES_URL", url).finish();
+            let arguments: Vec<&str> = command.split(' ').chain(["--json"]).collect();
+            let failed = Hitstream::new(&arguments).env("POSTGRES_URL", url).finish();
             assert_eq!((failed.code, failed.stderr.as_str()), (Some(code), ""), "{failed}");
             let error = failed.json();
             assert!(error["error"].as_str().is_some_and(|text| text.contains(word)), "{failed}");

@@ -122,6 +122,10 @@ const MISTAKES: &[Mistake] = &[
     typed("an argument too many", "audit extra", &["\"extra\" is one argument too many", "`hitstream audit --help`"]),
     typed("option without its value", "run --config", &["--config <FILE> is given no value", "`hitstream run --help`"]),
     typed("option without the one it needs", "run --json", &["--until-end is missing", "`hitstream run --help`"]),
+    typed("unknown option beside JSON", "audit --json --qqq", &["{\"error\":\"no option --qqq", "`hitstream audit --help`"]),
+    typed("settings that cannot be used for a demo in JSON", "demo --json --log-level nonsense", &["{\"error\":\"log.level = ", "error, warn, info"]),
+    typed("import of a missing file in JSON", "import --json {folder}/absent.log", &["{folder}/absent.log cannot be read", "Name files"]),
+    typed("traffic of no amount in JSON", "generate --json", &["say how much", "--count N"]),
     typed("partitions without creation", "run --partitions 3", &["--create-topic is missing"]),
     typed("import of nothing", "import", &["<FILE>... is missing", "`hitstream import --help`"]),
     typed("import in an unknown format", "import --format clf x", &["--format <FORMAT> = \"clf\"", "combined, common, jsonl"]),
@@ -162,6 +166,9 @@ const MISTAKES: &[Mistake] = &[
     in_file("unknown key", "[flush]\nmax_kyes = 5", &["flush.max_kyes (file {folder}/file)", "did you mean flush.max_keys?"]),
     in_file("unknown key like no other", "[flush]\nzzz = 5", &["flush.zzz (file {folder}/file)", "`hitstream --print-config` lists them all"]),
     in_file("misspelt section", "[windwo]\nsize = '5m'", &["windwo.size (file {folder}/file)", "did you mean window.size?"]),
+    in_file("misspelt section with a value", "windw = 5", &["windw (file {folder}/file): no such key", "did you mean [window]?"]),
+    in_file("misspelt section without a key", "[windw]", &["windw (file {folder}/file): no such section", "did you mean [window]?"]),
+    Mistake { arguments: "--config {folder}/file --print-config", code: 0, ..in_file("sections without a key", "[window]\n[kafka.properties]\n[enrich.ip2location]", &["size = \"5m\""]) },
     in_file("section that is given a value", "window = '5m'", &["window (file {folder}/file)", "write [window]"]),
     in_file("unit that is none", "[window]\nsize = '5 minuten'", &["window.size = \"5 minuten\" (file {folder}/file)", "\"minuten\" is no unit", "500ms, 30s or 5m"]),
     in_file("number without a unit", "[window]\nsize = 5", &["window.size = 5 (file {folder}/file)", "500ms, 30s or 5m"]),
@@ -177,8 +184,16 @@ const MISTAKES: &[Mistake] = &[
     in_file("unknown property", "[kafka.properties]\n'sesion.timeout.ms' = 10", &["kafka.properties.sesion.timeout.ms (file {folder}/file)", "did you mean \"session.timeout.ms\"?"]),
     in_file("unknown property like no other", "[kafka.properties]\n'foo.bar' = 10", &["kafka.properties.foo.bar", "no such property", "CONFIGURATION.md"]),
     in_file("property with a wrong value", "[kafka.properties]\n'session.timeout.ms' = 'long'", &["kafka.properties.session.timeout.ms = \"long\"", "CONFIGURATION.md"]),
+    in_file("property with a unit", "[kafka.properties]\n'session.timeout.ms' = '10s'", &["kafka.properties.session.timeout.ms = \"10s\" (file {folder}/file)", "would read 10", "of milliseconds, such as 10000"]),
+    in_file("property with a unit of bytes", "[kafka.properties]\n'queued.max.messages.kbytes' = '64MB'", &["queued.max.messages.kbytes = \"64MB\"", "of kilobytes (1024 bytes), such as 62500"]),
+    in_file("property beyond what it can hold", "[kafka.properties]\n'fetch.max.bytes' = 99999999999", &["fetch.max.bytes = 99999999999", "ten digits at most"]),
     in_file("property out of range", "[kafka.properties]\n'session.timeout.ms' = 0", &["kafka.properties.session.timeout.ms = 0", "1..3600000"]),
     in_file("heartbeat after the session", "[kafka.properties]\n'heartbeat.interval.ms' = 9000", &["heartbeat.interval.ms = 9000", "session (7000 ms)", "a third of session.timeout.ms"]),
+    in_file("unknown SASL mechanism", "[kafka.properties]\n'security.protocol' = 'sasl_plaintext'\n'sasl.mechanism' = 'PLANE'", &["sasl.mechanism = \"PLANE\" (file {folder}/file)", "must be \"PLAIN\""]),
+    in_file("SASL mechanism left out", "[kafka.properties]\n'security.protocol' = 'sasl_plaintext'", &["security.protocol = \"sasl_plaintext\"", "needs \"sasl.mechanism\" = \"PLAIN\""]),
+    in_file("SASL without a password", "[kafka.properties]\n'security.protocol' = 'sasl_plaintext'\n'sasl.mechanism' = 'PLAIN'\n'sasl.username' = 'u'", &["needs \"sasl.password\" beside it"]),
+    in_file("certificate for Kafka", "[kafka.properties]\n'ssl.ca.location' = '/ca.pem'", &["ssl.ca.location = \"/ca.pem\"", "TLS, which is not built in", "leave it out"]),
+    in_file("token for Kafka", "[kafka.properties]\n'sasl.oauthbearer.client.secret' = 's3cr3t-canary'", &["OAUTHBEARER, which is not built in"]),
     in_file("TLS for Kafka", "[kafka.properties]\n'security.protocol' = 'SASL_SSL'\n'sasl.password' = 's3cr3t-canary'", &["security.protocol = \"SASL_SSL\"", "TLS", "sasl_plaintext"]),
     in_file("HTTP for everybody", "[http]\nlisten = '0.0.0.0:8080'", &["http.listen = \"0.0.0.0:8080\" (file {folder}/file)", "set http.token", "http.allow_remote = true", "127.0.0.1"]),
     in_file("port without an address", "[http]\nlisten = 8080", &["http.listen = 8080", "127.0.0.1:8080"]),
@@ -202,6 +217,13 @@ const MISTAKES: &[Mistake] = &[
     in_env("JDBC for a database of another kind", &[("POSTGRES_URL", "jdbc:mysql://h/x?password={secret}")], &["postgres.url (variable POSTGRES_URL)", "jdbc:postgresql://"]),
     in_env("URL without a scheme", &[("POSTGRES_URL", "db:5432/x"), ("POSTGRES_PASSWORD", "{secret}")], &["postgres.url (variable POSTGRES_URL)", "write postgres://"]),
     in_env("port that is no number", &[("POSTGRES_URL", "postgres://a:{secret}@h:port/x")], &["postgres.url (variable POSTGRES_URL)", "`port`", "host:port"]),
+    in_env("unknown option of PostgreSQL", &[("POSTGRES_URL", "postgres://h/x?sslrootcert=/ca.pem")], &["postgres.url (variable POSTGRES_URL)", "an option sslrootcert that is not known", "connect_timeout"]),
+    in_env("schema as an option", &[("POSTGRES_URL", "postgres://h/x?currentSchema=hits")], &["an option currentSchema", "set postgres.schema (HITSTREAM_POSTGRES__SCHEMA)"]),
+    in_env("two schemas", &[("POSTGRES_URL", "jdbc:postgresql://h/x?currentSchema=hits"), ("HITSTREAM_POSTGRES__SCHEMA", "other")], &["postgres.schema = \"other\" (variable HITSTREAM_POSTGRES__SCHEMA)", "currentSchema=hits", "leave one out"]),
+    in_env("several schemas of a JDBC URL", &[("POSTGRES_URL", "jdbc:postgresql://h/x?currentSchema=hits,public")], &["postgres.schema = \"hits,public\" (in postgres.url (variable POSTGRES_URL))", "a-z"]),
+    Mistake { arguments: "--print-config", code: 0, ..in_env("schema of a JDBC URL", &[("POSTGRES_URL", "jdbc:postgresql://h/x?currentSchema=hits")], &["schema = \"hits\"  # in postgres.url (variable POSTGRES_URL)"]) },
+    in_env("cuts that are too rare for the default of idle partitions", &[("HITSTREAM_FLUSH__INTERVAL", "40s")], &["flush.interval = \"40s\" (variable HITSTREAM_FLUSH__INTERVAL)", "at most half of watermark.idle_timeout = \"1m\" (built-in default)"]),
+    in_env("cuts that are too rare for idle partitions", &[("HITSTREAM_FLUSH__INTERVAL", "40s"), ("HITSTREAM_WATERMARK__IDLE_TIMEOUT", "1m")], &["watermark.idle_timeout = \"1m\" (variable HITSTREAM_WATERMARK__IDLE_TIMEOUT)", "at least twice flush.interval = \"40s\" (variable HITSTREAM_FLUSH__INTERVAL)"]),
     in_env("provider named twice in a variable", &[("HITSTREAM_ENRICH__PROVIDERS", "database,database")], &["enrich.providers = \"database,database\" (variable HITSTREAM_ENRICH__PROVIDERS)", "names a provider twice"]),
     in_env("blank in place of providers", &[("HITSTREAM_ENRICH__PROVIDERS", " ")], &["enrich.providers = \" \"", "or none"]),
     in_env("comma too many between providers", &[("HITSTREAM_ENRICH__PROVIDERS", "database,,ip2location")], &["enrich.providers = \"database,,ip2location\"", "or none"]),
@@ -210,6 +232,11 @@ const MISTAKES: &[Mistake] = &[
     in_env("deadline beyond the time to end", &[("HITSTREAM_ENRICH__PROVIDERS", "database,ip2location"), ("HITSTREAM_ENRICH__DEADLINE", "2s"), ("HITSTREAM_SHUTDOWN__TIMEOUT", "2s")], &["enrich.deadline = \"2s\"", "must be below shutdown.timeout (2s)", "lower it, or raise that"]),
     // As everywhere, an empty variable is none at all.
     Mistake { arguments: "--print-config", code: 0, ..in_env("providers of an empty variable", &[("HITSTREAM_ENRICH__PROVIDERS", "")], &["providers = [\"database\"]"]) },
+    in_env("variable of the former job with a prefix", &[("HITSTREAM_KAFKA_URL", "b:1")], &["variable HITSTREAM_KAFKA_URL: is no variable of hitstream's", "did you mean KAFKA_URL?"]),
+    in_env("variable without its section", &[("HITSTREAM_TOPIC", "{secret}")], &["variable HITSTREAM_TOPIC", "did you mean HITSTREAM_KAFKA__TOPIC?"]),
+    in_env("variable of a property with single underscores", &[("HITSTREAM_KAFKA_PROPERTIES_SESSION_TIMEOUT_MS", "1")], &["did you mean HITSTREAM_KAFKA__PROPERTIES__SESSION_TIMEOUT_MS?"]),
+    in_env("variable like no other", &[("HITSTREAM_FOO", "1")], &["variable HITSTREAM_FOO: is no variable of hitstream's", "`hitstream --print-config` lists every key"]),
+    Mistake { name: "misspelt variable in a file", arguments: "--env-file {folder}/file run", file: Some(b"HITSTREAM_LOGLEVEL=debug\n"), says: &["variable HITSTREAM_LOGLEVEL in {folder}/file", "did you mean HITSTREAM_LOG__LEVEL?"], ..PLAIN },
     in_env("token that is too short", &[("HITSTREAM_HTTP__TOKEN", "s3cr3t-canary")], &["http.token = \"***\" (variable HITSTREAM_HTTP__TOKEN)", "16 or more", "`openssl rand -hex 32`"]),
     in_env("token with a blank", &[("HITSTREAM_HTTP__TOKEN", "{secret} {secret}")], &["http.token = \"***\" (variable HITSTREAM_HTTP__TOKEN)", "without blanks"]),
     in_env("address that this machine has not", &[("HITSTREAM_HTTP__LISTEN", "192.0.2.1:8080"), ("HITSTREAM_HTTP__ALLOW_REMOTE", "true")], &["http.listen = \"192.0.2.1:8080\"", "no such address", "0.0.0.0"]),
@@ -230,7 +257,7 @@ const MISTAKES: &[Mistake] = &[
     in_env("database's URL as broker", &[("KAFKA_URL", "postgres://u:{secret}@h/x")], &["kafka.brokers = \"postgres://***@h/x\"", "no Kafka protocol"]),
     in_file("list for a secret property", "[kafka.properties]\n'sasl.pasword' = ['s3cr3t-canary']", &["kafka.properties.sasl.pasword (file {folder}/file)", "a text in quotes"]),
     Mistake { arguments: "--print-config", code: 0, ..in_env("secrets in URLs that are accepted", &[("POSTGRES_URL", "jdbc:postgresql://h/x?user=a&password={secret}"), ("HITSTREAM_ENRICH__IP2LOCATION__BASE_URL", "https://x/?key={secret}")], &["url = \"jdbc:postgresql://h/x\"", "base_url = \"https://x/?***\""]) },
-    in_env("property with credentials in a URL", &[("HITSTREAM_KAFKA__PROPERTIES__SASL_OAUTHBEARER_TOKEN_ENDPOINT_URL", "https://u:{secret}@idp/")], &["token.endpoint.url = \"https://***@idp/\"", "CONFIGURATION.md"]),
+    in_env("property with credentials in a URL", &[("HITSTREAM_KAFKA__PROPERTIES__SASL_OAUTHBEARER_TOKEN_ENDPOINT_URL", "https://u:{secret}@idp/")], &["token.endpoint.url = \"https://***@idp/\"", "OAUTHBEARER"]),
     in_env("TLS for PostgreSQL", &[("POSTGRES_URL", "postgres://a:{secret}@h/x?sslmode=require")], &["postgres.url", "asks for TLS", "sslmode=prefer"]),
     in_env("TLS mode that is not supported", &[("POSTGRES_URL", "postgres://a:{secret}@h/x?sslmode=verify-full")], &["postgres.url", "sslmode", "use disable or prefer"]),
     Mistake { name: "PostgreSQL of the demo that is not there", arguments: "demo --duration 1s", env: &[("HITSTREAM_PG_BIN", "{folder}")], says: &["HITSTREAM_PG_BIN is {folder}", "initdb", "set it to the folder"], ..PLAIN },
@@ -246,12 +273,14 @@ const MISTAKES: &[Mistake] = &[
     beside(On::Counted, "release of an unknown partition", "frontier --release 7", &["no partition 7", "`hitstream frontier` lists"]),
     Mistake { env: &[("HITSTREAM_WINDOW__SIZE", "10m")], ..beside(On::Counted, "changed window settings", "run --until-end", &["window.size is 600 s here and 300 s there", "Set them back", "`hitstream migrate --close-open`"]) },
     Mistake { env: &[("KAFKA_TOPIC", "{topic}_other")], ..beside(On::Counted, "another topic in the same schema", "run --until-end", &["kafka.topic", "\"{topic}_other\" here", "set postgres.schema"]) },
-    Mistake { env: &[("HITSTREAM_KAFKA__PROPERTIES__SECURITY_PROTOCOL", "sasl_plaintext"), ("HITSTREAM_KAFKA__PROPERTIES__SASL_MECHANISM", "PLANE"), ("HITSTREAM_KAFKA__PROPERTIES__SASL_USERNAME", "u"), ("HITSTREAM_KAFKA__PROPERTIES__SASL_PASSWORD", "{secret}")], ..beside(On::Counted, "unknown SASL mechanism", "run --until-end", &["mechanism: PLANE", "[kafka.properties]"]) },
     Mistake { file: Some(b""), code: 0, ..beside(On::Counted, "import of an empty file", "import {folder}/file", &["0 records", "no line in 1 file"]) },
     Mistake { file: Some(b"\x7fELF\x02\x01\0\0\n\xff\xfe\0\n"), code: 1, ..beside(On::Counted, "import of a binary file", "import --strict {folder}/file", &["2 of 2 lines could not be read", "access logs (combined, common) or JSON lines"]) },
     beside(On::Running, "windows closed under a running instance", "migrate --close-open", &["an instance of this pipeline is connected", "Stop all instances"]),
     // Services that are not there, or refuse.
     away("wrong broker port", "audit", &[("KAFKA_URL", "{nobody}")], &["Kafka at {nobody} does not answer", "refused", "KAFKA_URL"]),
+    away("database as broker", "audit", &[("KAFKA_URL", "{postgres}")], &["Kafka at {postgres} does not answer as Kafka does", "no Kafka broker", "TLS"]),
+    away("credentials for a broker that asks for none", "audit", &[("HITSTREAM_KAFKA__PROPERTIES__SECURITY_PROTOCOL", "sasl_plaintext"), ("HITSTREAM_KAFKA__PROPERTIES__SASL_MECHANISM", "PLAIN"), ("HITSTREAM_KAFKA__PROPERTIES__SASL_USERNAME", "u"), ("HITSTREAM_KAFKA__PROPERTIES__SASL_PASSWORD", "{secret}")], &["Kafka at {kafka} does not take SASL with PLAIN", "Leave security.protocol out"]),
+    away("wrong broker port in JSON", "run --until-end --json", &[("KAFKA_URL", "{nobody}")], &["Kafka at {nobody} does not answer"]),
     away("broker that is not found", "run --until-end", &[("KAFKA_URL", "nowhere.invalid:9092")], &["Kafka at nowhere.invalid:9092 does not answer", "resolve", "KAFKA_URL"]),
     away("wrong broker port for records", "generate --count 1", &[("KAFKA_URL", "{nobody}")], &["Kafka at {nobody} does not answer", "refused", "KAFKA_URL"]),
     away("wrong port of PostgreSQL", "migrate", &[("POSTGRES_URL", "postgres://a:{secret}@{nobody}/x")], &["PostgreSQL at {nobody}/x does not answer", "refused", "POSTGRES_URL"]),
@@ -289,18 +318,20 @@ fn make(mistake: &Mistake, bench: Option<&Bench>, nobody: &str) -> Vec<String> {
     }
     let begin = Instant::now();
     let finished = command.finish();
-    let mut faults = faults(&finished, mistake.code);
+    let mut faults = faults(&finished, mistake);
     if begin.elapsed() > LIMIT {
         faults.push(format!("takes {:?}", begin.elapsed()));
     }
-    let said = if mistake.code < 64 { &finished.stdout } else { &finished.stderr };
+    let is_json = mistake.arguments.contains("--json");
+    let said = if mistake.code < 64 || is_json { &finished.stdout } else { &finished.stderr };
     let missing = mistake.says.iter().map(|word| fill(word)).filter(|word| !said.contains(word));
     faults.extend(missing.map(|word| format!("does not say {word:?}")));
     faults.iter().map(|fault| format!("{}: {fault}: {finished}", mistake.name)).collect()
 }
 
 /// What no answer may be like.
-fn faults(finished: &Finished, code: i32) -> Vec<String> {
+fn faults(finished: &Finished, mistake: &Mistake) -> Vec<String> {
+    let code = mistake.code;
     let mut faults = Vec::new();
     let mut must = |holds: bool, fault: &str| {
         if !holds {
@@ -309,7 +340,11 @@ fn faults(finished: &Finished, code: i32) -> Vec<String> {
     };
     must(finished.code == Some(code), "has another exit code");
     let lines: Vec<&str> = finished.stderr.lines().filter(|line| !line.starts_with('{')).collect();
-    if code >= 64 {
+    if code >= 64 && mistake.arguments.contains("--json") {
+        let told = serde_json::from_str::<serde_json::Value>(&finished.stdout);
+        must(told.is_ok_and(|told| told["error"].is_string()), "is no error in JSON");
+        must(lines.is_empty(), "says something beside its JSON");
+    } else if code >= 64 {
         must(finished.stdout.is_empty(), "uses standard output");
         must((1..=2).contains(&lines.len()), "is not one line, or two");
         must(

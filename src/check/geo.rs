@@ -34,7 +34,7 @@ fn database(config: &Config) -> Finding {
         (file.display().to_string(), Database::open(file))
     };
     match opened {
-        Ok(database) => found(&place, &database),
+        Ok(database) => found(config, &place, &database),
         Err(error) => unusable(&error),
     }
 }
@@ -106,10 +106,25 @@ fn words(probe: &Probe) -> (String, &'static str) {
     }
 }
 
-fn found(place: &str, database: &Database) -> Finding {
+fn found(config: &Config, place: &str, database: &Database) -> Finding {
     let micros = i64::try_from(database.built_at()).unwrap_or(i64::MAX).saturating_mul(1_000_000);
     let built = Moment(EventTime::from_micros(micros));
-    Finding::ok("geo", format!("{place}: {}, built {built}", database.kind()))
+    let detail = format!("{place}: {}, built {built}", database.kind());
+    let asks_a_service = config.enrich.providers.contains(&GeoProvider::Ip2Location);
+    if config.rollups.by_city && !asks_a_service && is_of_countries(database.kind()) {
+        return Finding::warn(
+            "geo",
+            format!("{detail}; it knows no cities, which rollups.by_city = true counts by"),
+            "set enrich.database to a database of cities, add \"ip2location\" to enrich.providers, or leave rollups.by_city out",
+        );
+    }
+    Finding::ok("geo", detail)
+}
+
+/// All makers have the word in the database's type, such as `GeoLite2-Country`.
+fn is_of_countries(kind: &str) -> bool {
+    let kind = kind.to_lowercase();
+    kind.contains("country") && !kind.contains("city")
 }
 
 /// Its text says what is wrong, and in its last part what to do.

@@ -69,11 +69,21 @@ pub(super) async fn state(config: &Config, client: &Client) -> Result<State, Cli
     if !all.iter().any(|name| name == VERSIONS) {
         return Ok(if ours.is_empty() { State::None } else { State::Foreign(ours) });
     }
-    let version = format!("SELECT coalesce(max(version), 0) FROM {VERSIONS}");
+    let version = format!(
+        "SELECT coalesce(max(version), 0)::int, count(name), count(applied_on), count(checksum) FROM {VERSIONS}"
+    );
     let version: i32 = match client.query_one(&version, &[]).await {
         Ok(row) => row.get(0),
         Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
             return Ok(State::Denied);
+        }
+        // It has no such columns, or such of another kind.
+        Err(error)
+            if error.code().is_some_and(|code| {
+                ["22", "42"].iter().any(|class| code.code().starts_with(class))
+            }) =>
+        {
+            return Ok(State::Foreign(vec![VERSIONS.to_owned()]));
         }
         Err(error) => return Err(failed(error)),
     };
@@ -96,7 +106,9 @@ impl State {
     pub(super) fn finding(&self, config: &Config) -> Finding {
         let schema = &config.postgres.schema;
         let latest = tables_version();
-        let other_schema = "or set postgres.schema to a schema of hitstream's own";
+        if let Some((detail, advice)) = self.trouble(config) {
+            return Finding::fail("tables", detail, advice);
+        }
         match self {
             Self::None => Finding::ok(
                 "tables",
@@ -104,35 +116,57 @@ impl State {
                     "none in schema {schema} yet; `hitstream run` makes them, as `hitstream migrate` does"
                 ),
             ),
-            Self::Current => Finding::ok("tables", format!("version {latest} in schema {schema}")),
             Self::Older(version) => Finding::warn(
                 "tables",
                 format!("version {version} in schema {schema}; this hitstream is for {latest}"),
                 "`hitstream migrate`, or let `hitstream run` do it",
             ),
-            Self::Newer(version) => Finding::fail(
-                "tables",
-                format!("version {version} in schema {schema}; this hitstream is for {latest}"),
+            _ => Finding::ok("tables", format!("version {latest} in schema {schema}")),
+        }
+    }
+
+    /// Says what is wrong, and what to do.
+    fn trouble(&self, config: &Config) -> Option<(String, String)> {
+        let schema = &config.postgres.schema;
+        let other_schema = "or set postgres.schema to a schema of hitstream's own";
+        Some(match self {
+            Self::None | Self::Current | Self::Older(_) => return None,
+            Self::Newer(version) => (
+                format!(
+                    "version {version} in schema {schema}; this hitstream is for {}",
+                    tables_version()
+                ),
                 format!("use the newer hitstream that has been here, {other_schema}"),
             ),
-            Self::Foreign(names) => Finding::fail(
-                "tables",
+            Self::Foreign(names) => (
                 format!("schema {schema} has {} already, not made by hitstream", names.join(", ")),
                 format!("rename what is there, {other_schema}"),
             ),
-            Self::Denied => Finding::fail(
-                "tables",
+            Self::Denied => (
                 format!(
                     "role {} may not read table {VERSIONS} of schema {schema}",
                     config.postgres.role()
                 ),
                 format!("as its owner: {}", grants(schema, config.postgres.role())),
             ),
-            Self::Gone(names) => Finding::fail(
-                "tables",
+            Self::Gone(names) => (
                 format!("schema {schema} has lost {}", names.join(", ")),
                 format!("restore it from a backup, {other_schema}"),
             ),
-        }
+        })
     }
+}
+
+/// Refuses tables that are not this version's, or not all there: what they say would be taken for something else.
+///
+/// # Errors
+/// What is wrong with them, and what to do.
+pub(crate) async fn must_be_whole(config: &Config, client: &Client) -> Result<(), CliError> {
+    let state = state(config, client).await?;
+    // What this role may not read, a query of what is needed says better.
+    let trouble = state.trouble(config).filter(|_| state != State::Denied);
+    trouble.map_or(Ok(()), |(detail, advice)| {
+        let place = config.postgres.target();
+        Err(CliError::Mismatch(format!("tables at {place}: {detail}; {advice}")))
+    })
 }

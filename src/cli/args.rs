@@ -153,7 +153,9 @@ At the end it shows what `hitstream audit` says of it.")]
     #[command(after_help = "Examples:
   hitstream run
   hitstream run --until-end --json
-  KAFKA_URL=broker:9092 POSTGRES_URL=postgres://user@db/hits hitstream run --create-topic --partitions 12")]
+  KAFKA_URL=broker:9092 POSTGRES_URL=postgres://user@db/hits hitstream run --create-topic --partitions 12
+
+--json: where it fails, error is all there is.")]
     Run(RunArgs),
     /// Write access logs or JSON lines into the topic
     #[command(after_help = "Examples:
@@ -173,7 +175,8 @@ with it, all records of one key go to one partition.
 too_large, no_json_object, invalid_utf8, without_host, stopped}. files: that were begun. lines: that are not blank.
 records: that Kafka has taken. bytes: of the values sent. unparsable, too_large: lines that were left out.
 no_json_object, invalid_utf8, without_host: lines that were sent, but may not be what was meant. stopped: null, or after
-a signal {file, line, files_left}, which are the last line that was read and the number of files that were not begun.")]
+a signal {file, line, files_left}, which are the last line that was read and the number of files that were not begun.
+Where nothing was sent, error is all there is.")]
     Import(ImportArgs),
     /// Write synthetic traffic into the topic, and what must come out of it into a file
     #[command(after_help = GENERATE_HELP)]
@@ -229,16 +232,19 @@ stayed out of reach.")]
 }
 
 impl Command {
-    /// Whether what goes wrong is to be told as JSON, as the answer is. `import`, `generate` and `run` tell as JSON what they
-    /// have done, and as words what kept them from it.
+    /// Whether what goes wrong is to be told as JSON, as the answer is.
     pub(super) fn answers_in_json(&self) -> bool {
         match self {
+            Self::Demo(args) => args.json,
+            Self::Run(args) => args.json,
+            Self::Import(args) => args.json,
+            Self::Generate(args) => args.json,
             Self::Migrate(args) => args.json,
             Self::Frontier(args) => args.json,
             Self::Status(args) => args.json,
             Self::Check(args) => args.json,
             Self::Audit(args) => args.json,
-            _ => false,
+            Self::Completions(_) | Self::Man(_) => false,
         }
     }
 }

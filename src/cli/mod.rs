@@ -54,7 +54,8 @@ fn answer(args: impl IntoIterator<Item = OsString>) -> u8 {
         Err(e) if e.use_stderr() => {
             let words: Vec<String> =
                 args.iter().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
-            return exit_code(Err(CliError::Usage(usage::explain(&e, &words))));
+            let error = CliError::Usage(usage::explain(&e, &words));
+            return exit_code(failed(error, words.iter().any(|word| word == "--json")));
         }
         // Help and version come this way too.
         Err(e) => return exit_code(output::written(e.print()).map(|()| Outcome::Done)),
@@ -77,19 +78,21 @@ fn execute(cli: Cli) -> Result<Outcome, CliError> {
     let is_json = cli.command.as_ref().is_some_and(Command::answers_in_json);
     if is_json && cli.global.print_config {
         let reason = "--print-config prints TOML, which --json does not change; leave one out";
-        return Err(CliError::Usage(reason.into()));
+        return failed(CliError::Usage(reason.into()), is_json);
     }
     if let (Some(Command::Demo(_)), Some(flag)) = (&cli.command, cli.global.of_settings()) {
-        return Err(CliError::Usage(format!(
+        let reason = format!(
             "{flag} does not go with demo, which has services and settings of its own; leave it out, or give it to \
              `hitstream run`, which uses yours"
-        )));
+        );
+        return failed(CliError::Usage(reason), is_json);
     }
-    match answered(cli) {
-        // Whoever reads JSON reads there, too, why there is no answer.
-        Err(error) if is_json => output::failed(error),
-        ended => ended,
-    }
+    answered(cli).or_else(|error| failed(error, is_json))
+}
+
+/// Whoever reads JSON reads there, too, why there is no answer.
+fn failed(error: CliError, is_json: bool) -> Result<Outcome, CliError> {
+    if is_json { output::failed(error) } else { Err(error) }
 }
 
 fn answered(cli: Cli) -> Result<Outcome, CliError> {

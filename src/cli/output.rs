@@ -2,10 +2,14 @@
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use serde::Serialize;
 
 use super::{CliError, Outcome};
+
+/// Whether there has been an answer in JSON: a second document would break whoever reads one.
+static ANSWERED: AtomicBool = AtomicBool::new(false);
 
 /// Writes a command's answer to standard output: one line of JSON for scripts, or words for people.
 ///
@@ -14,6 +18,7 @@ use super::{CliError, Outcome};
 pub(crate) fn answer(json: bool, answer: &(impl Serialize + Display)) -> Result<(), CliError> {
     if json {
         let json = serde_json::to_string(answer).map_err(anyhow::Error::new)?;
+        ANSWERED.store(true, Relaxed);
         out(&format!("{json}\n"))
     } else {
         out(&answer.to_string())
@@ -23,9 +28,11 @@ pub(crate) fn answer(json: bool, answer: &(impl Serialize + Display)) -> Result<
 /// Writes as JSON why there is no answer.
 ///
 /// # Errors
-/// As [`out`], and a bug, which is no answer.
+/// As [`out`], and what is no answer: a bug, and what went wrong after there was one.
 pub(crate) fn failed(error: CliError) -> Result<Outcome, CliError> {
-    let Some(outcome) = error.as_answer() else { return Err(error) };
+    let Some(outcome) = error.as_answer().filter(|_| !ANSWERED.load(Relaxed)) else {
+        return Err(error);
+    };
     out(&format!("{}\n", serde_json::json!({ "error": error.to_string() })))?;
     Ok(outcome)
 }

@@ -8,6 +8,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaConfRes;
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::read_back;
 use super::secret::{MASK, masked_url};
 use super::sections::{OnDataLoss, Start};
 use super::values::one_of;
@@ -130,13 +131,20 @@ pub(super) fn check_property(key: &str, value: &str) -> Result<(), Refusal> {
         "security.protocol" if value.to_lowercase().ends_with("ssl") => {
             return Err(NO_TLS.into());
         }
+        "sasl.mechanism" | "sasl.mechanisms" if value != PLAIN => {
+            return Err(format!("must be {PLAIN:?}, the only mechanism that is built in").into());
+        }
         _ => {}
     }
     match ClientConfig::new().set(key, value).create_native_config() {
-        Ok(_) => Ok(()),
+        Ok(_) if lacking(key).is_some() => Err(not_built_in(key)),
+        Ok(taken) => read_back::check(&taken, key, value).map_err(Refusal::from),
         Err(KafkaError::ClientConfig(code, description, ..)) => {
             // librdkafka's text repeats the value, which may be a secret.
             let unknown = code == RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN;
+            if !unknown && lacking(key).is_some() {
+                return Err(not_built_in(key));
+            }
             let reason = match (unknown, nearest_property(key)) {
                 (true, Some(near)) => {
                     format!("librdkafka has no such property; did you mean {near:?}?")
@@ -151,6 +159,47 @@ pub(super) fn check_property(key: &str, value: &str) -> Result<(), Refusal> {
         }
         Err(_) => Err("librdkafka refuses this value".into()),
     }
+}
+
+/// The only SASL mechanism that librdkafka has without a TLS library.
+const PLAIN: &str = "PLAIN";
+
+/// Checks what logging in with SASL needs; gives the property at fault, and why.
+pub(super) fn check_sasl(properties: &Properties) -> Result<(), (&'static str, String)> {
+    let protocol = "security.protocol";
+    let with_sasl = |value: &str| value.to_lowercase().starts_with("sasl");
+    if !properties.get(protocol).is_some_and(with_sasl) {
+        return Ok(());
+    }
+    if ["sasl.mechanism", "sasl.mechanisms"].iter().all(|key| properties.get(key).is_none()) {
+        return Err((protocol, format!("needs \"sasl.mechanism\" = {PLAIN:?} beside it")));
+    }
+    let credentials = ["sasl.username", "sasl.password"];
+    match credentials.iter().find(|key| properties.get(key).is_none()) {
+        Some(missing) => Err((protocol, format!("needs {missing:?} beside it"))),
+        None => Ok(()),
+    }
+}
+
+/// Names what a property is about that this build of librdkafka has not; some it takes all the same.
+fn lacking(key: &str) -> Option<&'static str> {
+    match key {
+        _ if key.starts_with("ssl.") || key.contains(".ssl.") || key.starts_with("https.") => {
+            Some("TLS")
+        }
+        _ if key.starts_with("sasl.oauthbearer.") => Some("OAUTHBEARER"),
+        _ if key.starts_with("sasl.kerberos.") => Some("Kerberos"),
+        _ => None,
+    }
+}
+
+fn not_built_in(key: &str) -> Refusal {
+    let what = lacking(key).unwrap_or(key);
+    format!(
+        "is about {what}, which is not built in; leave it out: plaintext, and sasl_plaintext with {PLAIN}, can be had where the \
+         network may be trusted"
+    )
+    .into()
 }
 
 /// What is wrong with every way to ask for TLS.

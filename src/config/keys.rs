@@ -26,21 +26,31 @@ pub(super) fn problem_of(key: &str, value: &Value, defaults: &Layer) -> Option<P
     }
     let from_variable = origin.starts_with("variable ");
     let spell = |key: &str| if from_variable { variable_of_key(key) } else { key.to_owned() };
-    let is_in = |known: &String| known.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'));
-    let reason = if defaults.0.keys().any(is_in) {
+    let reason = if is_section(key, defaults) {
         format!("is a section; write [{key}] and its keys below")
     } else {
         let known: Vec<&str> = defaults.0.keys().map(String::as_str).collect();
         const ALL: &str = "`hitstream --print-config` lists them all";
+        let what = if matches!(value.kind, ValueKind::Table(_)) { "section" } else { "key" };
+        if let Some(section) = meant::section(key, &known) {
+            let reason = format!("no such {what}; did you mean [{section}]?");
+            return Some(Problem { key: key.to_owned(), ..Problem::of(origin, reason) });
+        }
         match (meant::meant(key, &known), meant::names_beside(key, &known)) {
-            (Some(near), _) => format!("no such key; did you mean {}?", spell(&near)),
+            (Some(near), _) => format!("no such {what}; did you mean {}?", spell(&near)),
             (None, Some((section, names))) => {
-                format!("no such key; [{section}] has {}; {ALL}", names.join(", "))
+                format!("no such {what}; [{section}] has {}; {ALL}", names.join(", "))
             }
-            (None, None) => format!("no such key; {ALL}"),
+            (None, None) => format!("no such {what}; {ALL}"),
         }
     };
     Some(Problem { key: key.to_owned(), ..Problem::of(origin, reason) })
+}
+
+/// Whether it is a section that there is.
+pub(super) fn is_section(key: &str, defaults: &Layer) -> bool {
+    let is_in = |known: &String| known.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'));
+    key == PROPERTIES.trim_end_matches('.') || defaults.0.keys().any(is_in)
 }
 
 /// The library turns numbers, texts and truths into each other, which would hide a slip such as `1.5` for a

@@ -35,7 +35,8 @@ pub(super) fn parse_toml(origin: &str, name: &str, text: &str) -> Result<Layer, 
 /// Turns tables into dotted keys, so that properties may be written with quoted keys or without.
 fn flatten(key: String, value: Value, into: &mut BTreeMap<String, Value>) {
     match value.kind {
-        ValueKind::Table(table) => {
+        // An empty one stays, so that its name is looked at.
+        ValueKind::Table(table) if !table.is_empty() => {
             for (name, value) in table {
                 flatten(format!("{key}.{name}"), value, into);
             }

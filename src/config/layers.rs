@@ -1,7 +1,9 @@
 //! Brings the layers together of settings together, and checks what comes of them.
 
-use super::error::ConfigError;
-use super::keys::problem_of;
+use config::{Value, ValueKind};
+
+use super::error::{ConfigError, Problem};
+use super::keys::{is_section, problem_of};
 use super::layer::{DEFAULT_ORIGIN, from_flags, parse_toml};
 use super::postgres::OfUrl;
 use super::read::deserialize;
@@ -51,7 +53,8 @@ impl Layers {
     /// # Errors
     /// Everything that is wrong with them, as far as it can be told at once.
     pub fn load(&self) -> Result<Loaded, ConfigError> {
-        let defaults = parse_toml(DEFAULT_ORIGIN, "hitstream.toml", DEFAULTS)?;
+        let mut defaults = parse_toml(DEFAULT_ORIGIN, "hitstream.toml", DEFAULTS)?;
+        defaults.0.retain(|_, value| !is_empty_section(value));
         let mut layers = vec![defaults.clone()];
         if let Some((name, text)) = &self.file {
             layers.push(parse_toml(&format!("file {name}"), name, text)?);
@@ -72,6 +75,9 @@ impl Layers {
         // What is wrong is left out, so that the rest is judged all the same.
         for layer in layers.iter_mut().skip(1) {
             layer.0.retain(|key, value| {
+                if is_empty_section(value) && is_section(key, &defaults) {
+                    return false;
+                }
                 let problem = problem_of(key, value, &defaults);
                 let is_right = problem.is_none();
                 problems.extend(problem);
@@ -83,11 +89,14 @@ impl Layers {
         let url = config.postgres.resolve();
         let of_url =
             url.map_err(|reason| problems.push(tree.secret_problem("postgres.url", reason)));
+        if let Ok(OfUrl { schema: Some(schema), .. }) = &of_url {
+            problems.extend(take_schema(schema, &mut config, &mut tree));
+        }
         validate::check(&config, &tree, &mut problems);
         if !problems.is_empty() {
             return Err(ConfigError(problems));
         }
-        let OfUrl { passed_over, overrides } = of_url.unwrap_or_default();
+        let OfUrl { passed_over, overrides, .. } = of_url.unwrap_or_default();
         tree.take_from_url(overrides);
         let mut remarks: Vec<String> = passed_over
             .iter()
@@ -96,4 +105,22 @@ impl Layers {
         remarks.extend(remarks_on_empty(&empty, &tree));
         Ok(Loaded { config, remarks, tree })
     }
+}
+
+/// Takes the schema that the URL names where nothing else does. Two that differ would be a guess.
+fn take_schema(schema: &str, config: &mut Config, tree: &mut Tree) -> Option<Problem> {
+    const KEY: &str = "postgres.schema";
+    if !tree.is_set(KEY) {
+        tree.take_from_url(vec![(KEY, schema.to_owned())]);
+        schema.clone_into(&mut config.postgres.schema);
+        return None;
+    }
+    let reason =
+        || format!("is not what postgres.url names, currentSchema={schema}; leave one out");
+    (config.postgres.schema != schema).then(|| tree.problem(KEY, reason()))
+}
+
+/// A section whose keys are all commented out says nothing.
+fn is_empty_section(value: &Value) -> bool {
+    matches!(value.kind, ValueKind::Table(_))
 }

@@ -15,6 +15,7 @@ const OTHER_NAMES: &[(&str, &[&str], &str)] = &[
     ("postgres", &["db", "dbname", "db_name", "name"], "database"),
     ("postgres", &["role", "username", "login"], "user"),
     ("postgres", &["pass", "passwd", "secret"], "password"),
+    ("http", &["port", "host", "bind", "address", "addr"], "listen"),
     ("window", &["length", "duration", "width"], "size"),
     ("window", &["step", "hop", "every"], "slide"),
     ("watermark", &["lateness", "allowed_lateness", "lag"], "delay"),
@@ -46,6 +47,15 @@ pub(super) fn meant<'a>(key: &str, known: &[&'a str]) -> Option<String> {
         return Some(format!("kafka.properties.{}", name.replace('_', ".")));
     }
     if ANYWHERE.contains(&name) { None } else { elsewhere(name, known) }
+}
+
+/// Finds the section that was most likely meant by one that is none; a key whose section was left out means none.
+pub(super) fn section(name: &str, known: &[&str]) -> Option<String> {
+    let parts: Vec<(&str, &str)> = known.iter().filter_map(|key| key.split_once('.')).collect();
+    if name.contains('.') || parts.iter().any(|(_, key)| *key == name) {
+        return None;
+    }
+    nearest(name, parts.iter().map(|(section, _)| *section)).map(str::to_owned)
 }
 
 /// Lists the keys of the section that a key stands in, if it is one.
@@ -111,6 +121,7 @@ mod tests {
         "flush.interval",
         "flush.max_bytes",
         "flush.max_keys",
+        "http.listen",
         "kafka.brokers",
         "kafka.group",
         "kafka.start",
@@ -126,6 +137,19 @@ mod tests {
         "window.size",
         "window.slide",
     ];
+
+    #[test]
+    fn section_is_looked_for_by_its_name_alone() {
+        for (name, found) in [
+            ("windw", Some("window")),
+            ("postgre", Some("postgres")),
+            ("slide", None),
+            ("windw.size", None),
+            ("zzz", None),
+        ] {
+            assert_eq!(section(name, KNOWN).as_deref(), found, "{name}");
+        }
+    }
 
     #[test]
     fn key_is_looked_for_in_its_own_section_first() {
@@ -149,6 +173,7 @@ mod tests {
             ("enrich.ip2location.kye", Some("enrich.ip2location.key")),
             ("windwo.size", Some("window.size")),
             ("slide", Some("window.slide")),
+            ("http.port", Some("http.listen")),
             ("zzz.timeout", None),
             ("zzz.qqq", None),
         ] {

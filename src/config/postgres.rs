@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio_postgres::config::{Host, SslMode};
 
+use super::nearest;
 use super::secret::{MASK, Secret, masked_url};
 
 /// `[postgres]`
@@ -64,7 +65,7 @@ impl PostgresConfig {
         let url = self.url.reveal().trim();
         let mut of_url = OfUrl::default();
         let mut client = match url.strip_prefix("jdbc:") {
-            Some(rest) => parse_jdbc(rest, &mut of_url.passed_over)?,
+            Some(rest) => parse_jdbc(rest, &mut of_url)?,
             None if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
                 parse_url(url)?
             }
@@ -112,6 +113,8 @@ impl PostgresConfig {
 pub(super) struct OfUrl {
     /// Options of a JDBC URL that have no meaning here.
     pub(super) passed_over: Vec<String>,
+    /// Schema that a JDBC URL names.
+    pub(super) schema: Option<String>,
     /// Keys whose settings do not apply, for the URL names something else; with that, the password masked.
     pub(super) overrides: Vec<(&'static str, String)>,
 }
@@ -122,8 +125,22 @@ const SHAPES: &str = "is no PostgreSQL URL; write postgres://user:password@host:
 const SSL_MODES: &str =
     "has an sslmode that is not supported; use disable or prefer where the network may be trusted";
 
-const UNKNOWN_OPTION: &str = "has an option that is not known; known are user, password, dbname, host, port, hostaddr, options, application_name, \
-     sslmode, connect_timeout, tcp_user_timeout, keepalives and target_session_attrs; write %26 for & in a password";
+/// What the driver takes.
+const OPTIONS: &[&str] = &[
+    "user",
+    "password",
+    "dbname",
+    "host",
+    "port",
+    "hostaddr",
+    "options",
+    "application_name",
+    "sslmode",
+    "connect_timeout",
+    "tcp_user_timeout",
+    "keepalives",
+    "target_session_attrs",
+];
 
 const NO_TLS: &str = "asks for TLS (sslmode=require, or ssl in a JDBC URL), which this version cannot do; use sslmode=prefer \
                       or disable where the network may be trusted";
@@ -145,15 +162,39 @@ fn parse_url(url: &str) -> Result<tokio_postgres::Config, String> {
         if cause.contains("`sslmode`") {
             return SSL_MODES.to_owned();
         }
-        // Its name may be what follows an & in a password.
         if cause.contains("unknown option") {
-            return UNKNOWN_OPTION.to_owned();
+            return unknown_option(url, cause.split('`').nth(1).unwrap_or_default());
         }
         format!(
             "cannot be read: {cause}; write postgres://user:password@host:port/database, with %40, %2F, %3A and %3F for \
              @, /, : and ? in a password"
         )
     })
+}
+
+/// Names an option that the driver does not know, unless its name may be what follows an & or a ? in a password.
+fn unknown_option(url: &str, name: &str) -> String {
+    let (_, options) = url.split_once('?').unwrap_or_default();
+    let (before, _) = options.split_once(&format!("{name}=")).unwrap_or((options, ""));
+    let is_word =
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
+    let may_be_secret = !is_word || options.contains('@') || before.contains("pass");
+    let which = if may_be_secret { String::new() } else { format!(" {name}") };
+    let meant = match nearest(name, OPTIONS.iter().copied()) {
+        Some(near) if !may_be_secret => format!("; did you mean {near}?"),
+        _ if name.to_lowercase().contains("schema") || name == "search_path" => {
+            "; set postgres.schema (HITSTREAM_POSTGRES__SCHEMA) instead".to_owned()
+        }
+        _ => String::new(),
+    };
+    format!(
+        "has an option{which} that is not known{meant}{}; write %26 for & in a password",
+        if meant.is_empty() {
+            format!("; known are {}", OPTIONS.join(", "))
+        } else {
+            String::new()
+        }
+    )
 }
 
 /// Refuses what the driver would take as a name and show, where it is more likely a slip with a secret in it: role, host
@@ -170,7 +211,7 @@ fn check_place(place: &str) -> Result<(), String> {
 }
 
 /// Reads what follows `jdbc:`. pgjdbc keeps credentials and options in the query, form-encoded.
-fn parse_jdbc(rest: &str, passed_over: &mut Vec<String>) -> Result<tokio_postgres::Config, String> {
+fn parse_jdbc(rest: &str, of_url: &mut OfUrl) -> Result<tokio_postgres::Config, String> {
     let place = rest.strip_prefix("postgresql:").ok_or(SHAPES)?;
     let (place, query) = place.split_once('?').unwrap_or((place, ""));
     let mut client = match place.strip_prefix("//") {
@@ -203,7 +244,8 @@ fn parse_jdbc(rest: &str, passed_over: &mut Vec<String>) -> Result<tokio_postgre
             }
             "sslmode" => drop(client.ssl_mode(ssl_mode(&value)?)),
             "ssl" if value != "false" => drop(client.ssl_mode(SslMode::Require)),
-            _ => passed_over.push(option.into_owned()),
+            "currentSchema" => of_url.schema = Some(value.into_owned()),
+            _ => of_url.passed_over.push(option.into_owned()),
         }
     }
     Ok(client)
@@ -270,8 +312,35 @@ mod tests {
         config.url = Secret::new("jdbc:postgresql://h/x?reWriteBatchedInserts=true&sslmode=allow");
         assert_eq!(config.resolve().unwrap().passed_over, ["reWriteBatchedInserts"]);
         assert_eq!(config.client().get_ssl_mode(), SslMode::Prefer);
+        config.url = Secret::new("jdbc:postgresql://h/x?currentSchema=hits");
+        let of_url = config.resolve().unwrap();
+        assert_eq!((of_url.passed_over.len(), of_url.schema.as_deref()), (0, Some("hits")));
         config.url = Secret::new("jdbc:postgresql://h/x?sslmode=verify-full");
         assert!(config.resolve().unwrap_err().contains("sslmode"));
+    }
+
+    #[test]
+    fn unknown_option_is_named_unless_it_may_be_secret() {
+        let reason = |options: &str| {
+            let mut config = resolved("postgres://h");
+            config.url = Secret::new(format!("postgres://h/x?{options}"));
+            config.resolve().unwrap_err()
+        };
+        for (options, says) in [
+            (
+                "sslrootcert=/ca.pem",
+                "has an option sslrootcert that is not known; known are user, ",
+            ),
+            ("application-name=x", "did you mean application_name?"),
+            (
+                "currentSchema=hits",
+                "has an option currentSchema that is not known; set postgres.schema",
+            ),
+            ("user=a&search_path=hits", "set postgres.schema"),
+        ] {
+            assert!(reason(options).contains(says), "{options}: {}", reason(options));
+        }
+        assert!(!reason("password=a&hunter2=x").contains("hunter2"));
     }
 
     #[test]

@@ -36,6 +36,14 @@ impl Tree {
         self.0.get(key).is_some_and(|leaf| leaf.origin != DEFAULT_ORIGIN)
     }
 
+    /// Tells a key's value and where it comes from.
+    pub(super) fn told(&self, key: &str) -> String {
+        self.0.get(key).map_or_else(
+            || key.to_owned(),
+            |leaf| format!("{key} = {} ({})", leaf.shown(key), leaf.origin),
+        )
+    }
+
     /// Shows what the URL names as what applies.
     pub(super) fn take_from_url(&mut self, overrides: Vec<(&'static str, String)>) {
         let url = self.0.get("postgres.url").map_or(DEFAULT_ORIGIN, |leaf| &leaf.origin);

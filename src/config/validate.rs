@@ -9,7 +9,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use super::error::Problem;
 use super::http::{HttpConfig, LEAST_TOKEN, is_token};
-use super::kafka::{KafkaConfig, NO_TLS, check_property};
+use super::kafka::{KafkaConfig, NO_TLS, check_property, check_sasl};
 use super::sections::{Config, GeoProvider};
 use super::tree::Tree;
 use crate::cli::words::span;
@@ -123,6 +123,9 @@ fn check_kafka(config: &Config, found: &mut Found<'_>) {
     // What is wrong by itself would be said twice.
     if !found.problems.iter().any(|problem| problem.key.starts_with("kafka.properties.")) {
         check_session(kafka, found);
+        if let Err((property, reason)) = check_sasl(&kafka.properties) {
+            found.add(&format!("kafka.properties.{property}"), reason);
+        }
     }
 }
 
@@ -232,11 +235,9 @@ fn check_times(config: &Config, found: &mut Found<'_>) {
         found.range("watermark.idle_timeout", idle_timeout, 100 * MILLISECOND, YEAR),
         found.range("flush.interval", interval, MILLISECOND, HOUR),
     ];
-    found.require(
-        comparable.contains(&false) || idle_timeout >= 2 * interval,
-        "watermark.idle_timeout",
-        "must be at least twice flush.interval: an idle claim would expire before the commit that renews it",
-    );
+    if !comparable.contains(&false) && idle_timeout < 2 * interval {
+        claims_expire(found);
+    }
     let remote = &config.enrich.ip2location;
     found.range("enrich.ip2location.timeout", remote.timeout, MILLISECOND, 60 * SECOND);
     found.range("enrich.ip2location.negative_ttl", remote.negative_ttl, SECOND, YEAR);
@@ -279,6 +280,20 @@ fn check_deadline(config: &Config, found: &mut Found<'_>) {
         );
         found.add("enrich.deadline", reason);
     }
+}
+
+/// Whichever was set is to blame, and where both were, the one that is too short.
+fn claims_expire(found: &mut Found<'_>) {
+    let (idle, interval) = ("watermark.idle_timeout", "flush.interval");
+    const WHY: &str = "an idle claim would expire before the commit that renews it";
+    let (at_fault, reason) = if found.tree.is_set(idle) {
+        let told = found.tree.told(interval);
+        (idle, format!("must be at least twice {told}: {WHY}"))
+    } else {
+        let told = found.tree.told(idle);
+        (interval, format!("must be at most half of {told}: {WHY}"))
+    };
+    found.add(at_fault, reason);
 }
 
 fn check_windows(size: Duration, slide: Duration, found: &mut Found<'_>) {

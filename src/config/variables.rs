@@ -6,10 +6,11 @@ use config::Value;
 
 use super::error::Problem;
 use super::layer::{Layer, PROPERTIES};
+use super::stray;
 use super::tree::Tree;
 
 /// The names that the former job used, and the keys they set.
-const FORMER_NAMES: &[(&str, &str)] = &[
+pub(super) const FORMER_NAMES: &[(&str, &str)] = &[
     ("KAFKA_URL", "kafka.brokers"),
     ("KAFKA_TOPIC", "kafka.topic"),
     ("KAFKA_GROUP", "kafka.group"),
@@ -21,10 +22,10 @@ const FORMER_NAMES: &[(&str, &str)] = &[
 ];
 
 /// What the names of all others begin with.
-const PREFIX: &str = "HITSTREAM_";
+pub(super) const PREFIX: &str = "HITSTREAM_";
 
 /// Variables that are read before the settings are.
-const FILE_NAMES: &[&str] = &["HITSTREAM_CONFIG", "HITSTREAM_ENV_FILE"];
+pub(super) const FILE_NAMES: &[&str] = &["HITSTREAM_CONFIG", "HITSTREAM_ENV_FILE"];
 
 /// Makes two layers of a set of variables: the former job's names, then `HITSTREAM_…`, which are more exact.
 pub(super) fn from_variables(
@@ -45,16 +46,9 @@ pub(super) fn from_variables(
         let Some(rest) = name.strip_prefix(PREFIX) else { continue };
         match rest.split_once("__") {
             Some(_) => drop(exact.0.insert(key_of_variable(rest), value)),
-            // Kubernetes and others set HITSTREAM_… of their own; only a key in all but the second `_` is meant for us.
             None => {
-                let meant = rest.to_lowercase();
-                if let Some(key) = defaults.0.keys().find(|key| key.replace('.', "_") == meant) {
-                    let reason = format!(
-                        "has one underscore after its section; write {}",
-                        variable_of_key(key)
-                    );
-                    problems.push(Problem::of(origin, reason));
-                }
+                let stray = stray::problem(name, text, defaults);
+                problems.extend(stray.map(|reason| Problem::of(origin, reason)));
             }
         }
     }

@@ -77,7 +77,7 @@ pub struct GenerateArgs {
 
     /// Print the summary as JSON on standard output
     #[arg(long)]
-    pub(super) json: bool,
+    pub(crate) json: bool,
 
     /// The record's key.
     #[command(flatten)]
