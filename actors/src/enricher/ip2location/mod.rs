@@ -7,7 +7,9 @@
 //!    (`pace`), a budget of all instances (`allowance`), and a `breaker`.
 //! 4. The `client` asks once; `answer` reads what comes. Failures that may pass are tried again after a wait.
 //! 5. Answers are kept in the store, also those that nobody waits for any more; "not found" is remembered here for a
-//!    while.
+//!    while. At an orderly end those under way are waited for ([`Ip2Location::close`]).
+//!
+//! Beside all that, [`probe`] asks once, for somebody who looks at the settings.
 
 mod allowance;
 mod answer;
