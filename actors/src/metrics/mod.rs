@@ -128,7 +128,7 @@ metrics! {
     postgres_errors: IntCounterVec = "hitstream_postgres_errors_total"["class"];
     /// Connections to PostgreSQL, in use or idle.
     postgres_connections: IntGaugeVec = "hitstream_postgres_connections"["state"];
-    /// Most connections to PostgreSQL (postgres.pool_size).
+    /// Most connections that commits share (postgres.pool_size); answers of IP2Location.io and repair have up to three beside them.
     postgres_connections_max: IntGauge = "hitstream_postgres_connections_max";
 
     /// Generations of actors started; more than one after a crash, a fenced commit or rows that PostgreSQL refused.
