@@ -62,8 +62,8 @@ impl Privacy {
     /// Under anything but `full` these members go: those that proxies write addresses to, in any spelling of their names
     /// (`X-Forwarded-For`, `HTTP_X_FORWARDED_FOR`), `client_header` among them, and those in whose name or value anything
     /// looks like an address. `User-Agent` and `Sec-CH-UA…` are full of versions that do, and go only where their value is
-    /// nothing but an address. Where queries are stripped, those go that repeat the URL or the referrer, or hold a `?` or credentials. With either, so do
-    /// values with objects or arrays in them. All others stay as they stand, cookies too.
+    /// nothing but an address. Where queries are stripped, those go that repeat the URL or the referrer, or hold a `?` or
+    /// credentials. With either, so do values with objects or arrays in them. All others stay as they stand, cookies too.
     pub fn headers<'a>(&self, headers: &'a str) -> Option<Cow<'a, str>> {
         if self.ip == IpPrivacy::Full && !self.strip_query {
             return Some(Cow::Borrowed(headers));

@@ -17,7 +17,7 @@ pub(crate) struct Remark {
 pub(crate) fn remark_on_payloads(config: &Config) -> Option<Remark> {
     let keeps_less = config.privacy.ip != KeptIp::Full || config.privacy.strip_query;
     (keeps_less && config.rejects.keep_payload).then_some(Remark {
-        fact: "rejected records are stored whole, with the addresses and URLs of visitors that are in them, whatever [privacy] says",
+        fact: "rejected records are stored whole, with the addresses and URLs of visitors in them, whatever [privacy] says",
         advice: "rejects.keep_payload = false stores the reason only",
     })
 }

@@ -21,7 +21,8 @@ fn holds_plain(text: &[u8]) -> bool {
     })
 }
 
-/// Whether the rest of four numbers follows the first one's last digit. A digit of the last one is enough, as one of the first was.
+/// Whether the rest of four numbers follows the first one's last digit. A digit of the last one is enough, as one of the
+/// first was.
 fn begins_numbers(mut rest: &[u8]) -> bool {
     for is_last in [false, false, true] {
         let [b'.' | b'-', after @ ..] = rest else { return false };
