@@ -132,7 +132,11 @@ fn scripts_refuse_what_they_do_not_know() {
         ("scripts/services.sh start nonsense", 1, "'nonsense' is no service: kafka or postgres"),
         ("scripts/setup.sh nonsense", 64, "'nonsense' is nothing this script knows"),
         ("HITSTREAM_BUILT=/absent scripts/built.sh", 1, "HITSTREAM_BUILT is /absent"),
-        ("HITSTREAM_BUILT=/bin scripts/built.sh -p sh -p hitstream-bench", 1, "no program hitstream-bench"),
+        (
+            "HITSTREAM_BUILT=/bin scripts/built.sh -p sh -p hitstream-bench",
+            1,
+            "no program hitstream-bench",
+        ),
         ("make nonsense", 2, "nonsense"),
     ] {
         let output = checkout.shell(line);
