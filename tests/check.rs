@@ -299,12 +299,17 @@ fn rights_that_a_run_needs_are_asked_for() {
     let reads_only = Checked::new(&bench, 64);
     sql.batch_execute(&format!("REVOKE SELECT ON hitstream_migrations FROM {role}")).unwrap();
     Checked::new(&bench, 64).assert_says("tables", &format!("IN SCHEMA public TO {role}"));
+    sql.batch_execute("REVOKE USAGE ON SCHEMA public FROM PUBLIC").unwrap();
+    Checked::new(&bench, 64).assert_says("tables", "may not read table hitstream_migrations");
+    sql.batch_execute("GRANT USAGE ON SCHEMA public TO PUBLIC").unwrap();
     sql.batch_execute(&format!("GRANT SELECT ON hitstream_migrations TO {role}")).unwrap();
     let grant = format!("GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}");
     sql.batch_execute(&grant).unwrap();
     let no_owner = Checked::new(&bench, 64);
     bench.set("HITSTREAM_EVENTS__STORE", "false");
     let counts_only = Checked::new(&bench, 0);
+    bench.set("HITSTREAM_PRIVACY__IP", "hash");
+    let private = Checked::new(&bench, 0);
     bench.set("HITSTREAM_POSTGRES__SCHEMA", "absent");
     let no_schema = Checked::new(&bench, 64);
     sql.batch_execute(&format!("DROP OWNED BY {role} CASCADE; DROP ROLE {role}")).unwrap();
@@ -317,8 +322,14 @@ fn rights_that_a_run_needs_are_asked_for() {
         "aggregated_web_traffic, aggregated_web_traffic_by_city, aggregated_web_traffic_by_country, frontier",
     );
     no_owner.assert_says("rights", "events.store = false");
+    for grant in ["GRANT USAGE ON", "GRANT TRUNCATE ON public.ip_hash_keys", "GRANT CREATE ON"] {
+        reads_only.assert_says("rights", grant);
+    }
+    reads_only.assert_says("rights", &format!("GRANT hitstream TO {role}"));
+    private.assert_says("rights", "may not empty ip_hash_keys and ip_locations");
     no_schema.assert_says("rights", "GRANT CREATE ON DATABASE");
     counts_only.assert_results(&[]);
+    private.assert_results(&[("rights", "warn")]);
 }
 
 #[test]

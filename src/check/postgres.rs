@@ -42,6 +42,10 @@ async fn ask(
     let version = check_server(&client).await.map_err(|error| database::failure(config, error))?;
     findings.extend(server(config, &client, &version).await?);
     let state = tables::state(config, &client).await?;
+    if state == State::Denied {
+        findings.push(rights::denied(config, &client).await?);
+        return Ok(());
+    }
     findings.push(state.finding(config));
     if state.is_failure() {
         return Ok(());

@@ -4,9 +4,9 @@ use hitstream_actors::writer::postgres::grants;
 use tokio_postgres::{Client, Row};
 
 use super::report::Finding;
-use super::tables::{State, TABLES};
+use super::tables::{State, TABLES, VERSIONS};
 use crate::cli::CliError;
-use crate::config::Config;
+use crate::config::{Config, KeptIp};
 use crate::database;
 
 const SCHEMA: &str = "SELECT current_user::text, current_database()::text, has_database_privilege(current_database(), 'CREATE'), \
@@ -21,8 +21,13 @@ const REFUSED: &str = "SELECT relname::text FROM pg_class c JOIN pg_namespace n 
          AND has_table_privilege(c.oid, 'DELETE')))) ORDER BY 1";
 
 /// Only an owner may attach a day to it.
-const OWNS_EVENTS: &str = "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
+const EVENTS: &str = "SELECT pg_has_role(relowner, 'USAGE'), quote_ident(rolname), rolsuper, quote_ident(current_user) FROM pg_class c \
+     JOIN pg_namespace n ON n.oid = relnamespace JOIN pg_roles r ON r.oid = relowner \
      WHERE nspname = $1 AND relname = 'processed_events'";
+
+/// Other settings of `privacy.ip` empty them.
+const NOT_TRUNCATED: &str = "SELECT relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
+     WHERE nspname = $1 AND relname IN ('ip_hash_keys', 'ip_locations') AND NOT has_table_privilege(c.oid, 'TRUNCATE') ORDER BY 1";
 
 /// Asks for those that a run needs.
 pub(super) async fn check(
@@ -39,29 +44,65 @@ pub(super) async fn check(
     let (role, may_use, may_create): (String, bool, bool) = (row.get(0), row.get(4), row.get(5));
     let refused = client.query(REFUSED, &[schema, &TABLES]).await.map_err(failed)?;
     let refused: Vec<String> = refused.iter().map(|row| row.get(0)).collect();
-    if !may_use || !refused.is_empty() {
-        let what = if may_use { refused.join(", ") } else { "anything".to_owned() };
+    let events = client.query_opt(EVENTS, &[schema]).await.map_err(failed)?;
+    let owns = events.as_ref().is_some_and(|events| events.get(0));
+    let may_add_days = !config.events.store || (may_create && owns);
+    let reads_and_writes = may_use && refused.is_empty();
+    if !reads_and_writes || !may_add_days {
+        let what = match (reads_and_writes, may_use) {
+            (true, _) => "add days to processed_events".to_owned(),
+            (false, true) => format!("read and write {}", refused.join(", ")),
+            (false, false) => "read and write anything".to_owned(),
+        };
+        let detail = format!("role {role} may not {what} in schema {schema}");
         return Ok(Finding::fail(
             "rights",
-            format!("role {role} may not read and write {what} in schema {schema}"),
-            grants(schema, &role),
+            detail,
+            all_grants(config, &role, events.filter(|_| !may_add_days).as_ref()),
         ));
     }
-    if !config.events.store {
-        return Ok(Finding::ok("rights", format!("role {role} may read and write all tables")));
+    let kept = client.query(NOT_TRUNCATED, &[schema]).await.map_err(failed)?;
+    let kept: Vec<String> = kept.iter().map(|row| row.get(0)).collect();
+    if config.privacy.ip != KeptIp::Full && !kept.is_empty() {
+        return Ok(Finding::warn(
+            "rights",
+            format!("role {role} may not empty {}, as privacy.ip may ask for", kept.join(" and ")),
+            &format!("as the owner: {}", grants(schema, &role)),
+        ));
     }
-    let owns = client.query_one(OWNS_EVENTS, &[schema]).await.map_err(failed)?;
-    if may_create && owns.get(0) {
-        let all = "may read and write all tables and add days to processed_events";
-        return Ok(Finding::ok("rights", format!("role {role} {all}")));
-    }
-    Ok(Finding::fail(
-        "rights",
-        format!("role {role} may not add days to processed_events in schema {schema}"),
-        format!(
-            "GRANT CREATE ON SCHEMA {schema} TO {role}, and the role that owns processed_events; or set events.store = false"
-        ),
-    ))
+    let all = if config.events.store { " and add days to processed_events" } else { "" };
+    Ok(Finding::ok("rights", format!("role {role} may read and write all tables{all}")))
+}
+
+/// Says that this role may not even read which tables these are.
+pub(super) async fn denied(config: &Config, client: &Client) -> Result<Finding, CliError> {
+    let schema = &config.postgres.schema;
+    let failed = |error: tokio_postgres::Error| database::query_failure(config, &error);
+    let row = client.query_one("SELECT current_user::text", &[]).await.map_err(failed)?;
+    let role: String = row.get(0);
+    let events = client.query_opt(EVENTS, &[schema]).await.map_err(failed)?;
+    let grants = all_grants(config, &role, events.filter(|_| config.events.store).as_ref());
+    let detail = format!("role {role} may not read table {VERSIONS} of schema {schema}");
+    Ok(Finding::fail("tables", detail, grants))
+}
+
+/// All that a role needs that runs and does not migrate, for one go.
+fn all_grants(config: &Config, role: &str, events: Option<&Row>) -> String {
+    let schema = &config.postgres.schema;
+    let grants = grants(schema, role);
+    let Some(events) = events else { return format!("as the owner: {grants}") };
+    let (owner, is_super, role): (String, bool, String) =
+        (events.get(1), events.get(2), events.get(3));
+    // To be a member of a superuser is to be one.
+    let own = if is_super {
+        format!("ALTER TABLE {schema}.processed_events OWNER TO {role}")
+    } else {
+        format!("GRANT {owner} TO {role}")
+    };
+    format!(
+        "as the owner: {grants}; GRANT CREATE ON SCHEMA {schema} TO {role}; {own}. The last two are for days of \
+         processed_events: events.store = false does without"
+    )
 }
 
 /// Where tables have to be made first.

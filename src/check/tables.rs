@@ -1,6 +1,6 @@
 //! What the schema holds: nothing yet, this version's tables, another's, or somebody else's.
 
-use hitstream_actors::writer::postgres::{grants, tables_version};
+use hitstream_actors::writer::postgres::tables_version;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::database;
 
 /// Where the version is kept.
-const VERSIONS: &str = "hitstream_migrations";
+pub(super) const VERSIONS: &str = "hitstream_migrations";
 
 /// What a pipeline reads and writes.
 pub(super) const TABLES: &[&str] = &[
@@ -74,7 +74,12 @@ pub(super) async fn state(config: &Config, client: &Client) -> Result<State, Cli
     );
     let version: i32 = match client.query_one(&version, &[]).await {
         Ok(row) => row.get(0),
-        Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+        // In a schema that this role may not use, it is not there to this role.
+        Err(error)
+            if error.code().is_some_and(|code| {
+                [SqlState::INSUFFICIENT_PRIVILEGE, SqlState::UNDEFINED_TABLE].contains(code)
+            }) =>
+        {
             return Ok(State::Denied);
         }
         // It has no such columns, or such of another kind.
@@ -100,7 +105,7 @@ pub(super) async fn state(config: &Config, client: &Client) -> Result<State, Cli
 impl State {
     /// Whether a run would not start.
     pub(super) fn is_failure(&self) -> bool {
-        matches!(self, Self::Newer(_) | Self::Foreign(_) | Self::Gone(_) | Self::Denied)
+        matches!(self, Self::Newer(_) | Self::Foreign(_) | Self::Gone(_))
     }
 
     pub(super) fn finding(&self, config: &Config) -> Finding {
@@ -130,7 +135,8 @@ impl State {
         let schema = &config.postgres.schema;
         let other_schema = "or set postgres.schema to a schema of hitstream's own";
         Some(match self {
-            Self::None | Self::Current | Self::Older(_) => return None,
+            // What this role lacks, its rights tell.
+            Self::None | Self::Current | Self::Older(_) | Self::Denied => return None,
             Self::Newer(version) => (
                 format!(
                     "version {version} in schema {schema}; this hitstream is for {}",
@@ -141,13 +147,6 @@ impl State {
             Self::Foreign(names) => (
                 format!("schema {schema} has {} already, not made by hitstream", names.join(", ")),
                 format!("rename what is there, {other_schema}"),
-            ),
-            Self::Denied => (
-                format!(
-                    "role {} may not read table {VERSIONS} of schema {schema}",
-                    config.postgres.role()
-                ),
-                format!("as its owner: {}", grants(schema, config.postgres.role())),
             ),
             Self::Gone(names) => (
                 format!("schema {schema} has lost {}", names.join(", ")),
@@ -162,10 +161,7 @@ impl State {
 /// # Errors
 /// What is wrong with them, and what to do.
 pub(crate) async fn must_be_whole(config: &Config, client: &Client) -> Result<(), CliError> {
-    let state = state(config, client).await?;
-    // What this role may not read, a query of what is needed says better.
-    let trouble = state.trouble(config).filter(|_| state != State::Denied);
-    trouble.map_or(Ok(()), |(detail, advice)| {
+    state(config, client).await?.trouble(config).map_or(Ok(()), |(detail, advice)| {
         let place = config.postgres.target();
         Err(CliError::Mismatch(format!("tables at {place}: {detail}; {advice}")))
     })

@@ -6,12 +6,12 @@ use tokio_postgres::{Client, Error};
 use super::session::{PostgresSettings, describe, quoted};
 use crate::store::StoreError;
 
-/// Gives the statements that let a role read and write all tables of a schema.
+/// Gives the statements that let a role read and write all tables of a schema, and empty those that privacy may forbid.
 pub fn grants(schema: &str, role: &str) -> String {
     let (schema, role) = (named(schema), named(role));
     format!(
         "GRANT USAGE ON SCHEMA {schema} TO {role}; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} \
-         TO {role}"
+         TO {role}; GRANT TRUNCATE ON {schema}.ip_hash_keys, {schema}.ip_locations TO {role}"
     )
 }
 
