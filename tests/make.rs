@@ -22,7 +22,9 @@ const LOOKED_AT: &[(&str, &str)] = &[
     ("deny", "may need the network; CI runs it beside the tests"),
     ("golden", "compiles, for itself alone; a test of hitstream-domain compares the same values"),
     ("bench", "compiles for minutes, and measures nothing beside tests that run"),
+    ("bench-spark", "takes twenty minutes"),
     ("bench-domain", "compiles for minutes, and measures nothing beside tests that run"),
+    ("monitoring", "may need the network; CI runs it beside the tests"),
     ("clean", "removes what was built, this test as well"),
 ];
 
