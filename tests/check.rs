@@ -309,6 +309,8 @@ fn rights_that_a_run_needs_are_asked_for() {
     bench.set("HITSTREAM_EVENTS__STORE", "false");
     let counts_only = Checked::new(&bench, 0);
     bench.set("HITSTREAM_PRIVACY__IP", "hash");
+    // Or it would warn of what is kept of those.
+    bench.set("HITSTREAM_REJECTS__KEEP_PAYLOAD", "false");
     let private = Checked::new(&bench, 0);
     bench.set("HITSTREAM_POSTGRES__SCHEMA", "absent");
     let no_schema = Checked::new(&bench, 64);

@@ -46,10 +46,10 @@ pub(super) fn line(numbers: &Numbers, rate: Option<f64>) -> String {
 /// What keeps the pipeline from its work.
 pub(super) fn trouble(reason: &str) -> String {
     let line = format!("  not ready   {reason}");
-    match line.char_indices().nth(COLUMNS) {
-        Some((at, _)) => format!("{}…", line.get(..at - 1).unwrap_or(&line)),
-        None => line,
+    if line.chars().count() <= COLUMNS {
+        return line;
     }
+    line.chars().take(COLUMNS - 1).chain(['…']).collect()
 }
 
 fn counted(numbers: &Numbers) -> String {
