@@ -61,17 +61,15 @@ impl Process {
 
     /// A field of the first line of its log with this message, if it has said that yet.
     pub(super) fn said(&self, message: &str, field: &str) -> Option<String> {
-        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
-        let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let mut lines = self.lines().into_iter();
         let line = lines.find(|line| line.get("message").is_some_and(|said| said == message))?;
         Some(line.get(field)?.as_str()?.to_owned())
     }
 
     /// What it said last that keeps it from its work, unless it has said since that it is ready.
     pub(super) fn trouble(&self) -> Option<String> {
-        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let mut last = None;
-        for line in log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+        for line in self.lines() {
             let field = |name| line.get(name).and_then(Value::as_str).unwrap_or_default();
             match field("message") {
                 "not ready" => last = Some(format!("{}: {}", field("part"), field("reason"))),
@@ -80,6 +78,17 @@ impl Process {
             }
         }
         last
+    }
+
+    /// Its log, as far as that is lines of JSON.
+    fn lines(&self) -> Vec<Value> {
+        let log = self.log();
+        log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// All that it has said; nothing where that cannot be read.
+    fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     /// Waits for its end, which must be a good one, and come before `stop` is raised.
@@ -120,7 +129,7 @@ impl Process {
 
     /// Tells what came of it: a line with what to do, where that is known, and the end of its log, indented.
     pub(super) fn told(&self, what: &str) -> String {
-        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let log = self.log();
         let place = self.log.ancestors().nth(2).unwrap_or(&self.log);
         if FULL.iter().any(|words| log.contains(words)) {
             // No more needs to be said, and what comes of it is long.

@@ -59,11 +59,6 @@ impl Providers {
         })
     }
 
-    /// Whether nobody is asked.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// The databases as they are now, to tell later whether one was replaced; they are not held.
     pub fn databases(&self) -> Vec<Weak<Database>> {
         let databases = self.0.iter().filter_map(|provider| match provider {

@@ -52,7 +52,7 @@ mod tests {
         let survey = |partitions| Survey { frontier: at(40), now: at(1_000), partitions };
         let metrics = Metrics::new();
         let holders = || {
-            let families = metrics.registry().gather();
+            let families = metrics.gather();
             let found = families.iter().find(|f| f.name() == "hitstream_frontier_holder");
             found.map_or(0, |family| family.get_metric().len())
         };

@@ -287,11 +287,6 @@ impl Metrics {
         self.build_info.with_label_values(&[version, revision, &librdkafka]).set(1);
     }
 
-    /// Where all of them are registered; [`Metrics::gather`] is what is up to date.
-    pub fn registry(&self) -> &Registry {
-        &self.registry
-    }
-
     /// What a generation of actors is looked at through from now on.
     pub fn live(&self) -> &Live {
         &self.live

@@ -97,8 +97,7 @@ async fn key_is_in_nothing_that_any_crate_writes_at_any_level() {
         for number in 0..7 {
             shown += &format!("{:?}", provider.locate(ip(number), 1).await);
         }
-        shown +=
-            &format!("{provider:?} {:?} {:?}", bench.settings, bench.metrics.registry().gather());
+        shown += &format!("{provider:?} {:?} {:?}", bench.settings, bench.metrics.gather());
         assert!(bench.server.seen().iter().all(|seen| seen.key.as_deref() == Some(KEY)));
     }
     for wrong in [format!("nowhere?key={KEY}"), format!("ftp://{KEY}@localhost/")] {

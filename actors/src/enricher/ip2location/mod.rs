@@ -120,9 +120,7 @@ impl Ip2Location {
             answer.await.unwrap_or(Err(GeoStatus::Error))
         }
     }
-}
 
-impl Ip2Location {
     /// Ends: nothing more is asked. Done when the requests under way, which are paid for, are answered and kept, and what
     /// was reserved of the budget and not used is given back.
     pub fn close(&self) -> impl Future<Output = ()> + Send + use<> {
