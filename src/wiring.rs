@@ -36,6 +36,7 @@ pub(crate) fn settings(
         idle_timeout: config.watermark.idle_timeout,
         flush: FlushLimits {
             interval: config.flush.interval,
+            catch_up_interval: config.flush.catch_up_interval,
             max_keys: config.flush.max_keys.get(),
             max_events: config.flush.max_events.get(),
             max_bytes: bytes,

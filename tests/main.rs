@@ -42,5 +42,7 @@ mod settings;
 mod spark;
 mod status;
 mod support;
+mod systemd;
 mod tables;
 mod topic;
+mod upgrade;

@@ -35,6 +35,8 @@ pub struct Held {
     pub bytes: usize,
     /// Bytes at which it is cut.
     pub bytes_max: usize,
+    /// Records of the accumulating epoch.
+    pub events: usize,
     /// Keys of the accumulating epoch.
     pub keys: usize,
     /// Keys at which it is cut.
@@ -81,6 +83,7 @@ impl Intake {
         Held {
             bytes: self.bytes.load(Relaxed),
             bytes_max: self.limits.max_bytes / 2,
+            events: self.events.load(Relaxed),
             keys: self.keys.load(Relaxed),
             keys_max: self.limits.max_keys,
             undecoded_bytes: self.undecoded_bytes.load(Relaxed),
@@ -174,6 +177,7 @@ mod tests {
     fn full_epoch_closes_the_intake_until_the_cut() {
         let limits = FlushLimits {
             interval: Duration::from_secs(1),
+            catch_up_interval: Duration::from_secs(5),
             max_keys: 10,
             max_events: 100,
             max_bytes: 1000,

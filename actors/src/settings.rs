@@ -7,6 +7,8 @@ use hitstream_domain::client::ClientRule;
 use hitstream_domain::privacy::Privacy;
 use hitstream_domain::watermark::TimeRules;
 
+use crate::group_member::Rhythm;
+
 /// Everything a pipeline needs to know.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -37,6 +39,12 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// How old epochs become. Claims that a partition is idle travel with them, and must not expire on the way.
+    pub fn rhythm(&self) -> Rhythm {
+        let FlushLimits { interval, catch_up_interval, .. } = self.flush;
+        Rhythm { interval, catch_up: catch_up_interval.min(self.idle_timeout / 2) }
+    }
+
     /// How many enrichers are needed: none where hits are neither stored nor summed by place.
     pub fn enrichers(&self) -> usize {
         let is_needed = self.store_events || !self.enrich.rollups.is_empty();
@@ -126,6 +134,8 @@ pub enum OnDataLoss {
 pub struct FlushLimits {
     /// `flush.interval`.
     pub interval: Duration,
+    /// `flush.catch_up_interval`.
+    pub catch_up_interval: Duration,
     /// `flush.max_keys`: (window, key) pairs of all rollups; one that several hold is counted once when its shard has it.
     pub max_keys: usize,
     /// `flush.max_events`: records.

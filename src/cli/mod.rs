@@ -30,7 +30,6 @@ use crate::config::{ConfigError, Layers, Loaded, Remark, remark_on_payloads};
 
 /// Runs the program with this process's arguments and environment.
 pub fn main() -> ExitCode {
-    crate::memory::keep_flat();
     panic::install_hook();
     hitstream_actors::faults::arm();
     match std::panic::catch_unwind(|| answer(std::env::args_os())) {

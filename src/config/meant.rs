@@ -118,6 +118,7 @@ mod tests {
         "enrich.ip2location.base_url",
         "enrich.ip2location.key",
         "enrich.ip2location.timeout",
+        "flush.catch_up_interval",
         "flush.interval",
         "flush.max_bytes",
         "flush.max_keys",

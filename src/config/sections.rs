@@ -95,6 +95,9 @@ pub struct FlushConfig {
     /// Age at which an epoch is cut.
     #[serde(with = "duration")]
     pub interval: Duration,
+    /// Age at which an epoch is cut while much more waits to be read.
+    #[serde(with = "duration")]
+    pub catch_up_interval: Duration,
     /// Distinct keys at which an epoch is cut.
     pub max_keys: NonZeroUsize,
     /// Records at which an epoch is cut.

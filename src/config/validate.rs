@@ -235,6 +235,7 @@ fn check_times(config: &Config, found: &mut Found<'_>) {
         found.range("watermark.idle_timeout", idle_timeout, 100 * MILLISECOND, YEAR),
         found.range("flush.interval", interval, MILLISECOND, HOUR),
     ];
+    found.range("flush.catch_up_interval", config.flush.catch_up_interval, MILLISECOND, HOUR);
     if !comparable.contains(&false) && idle_timeout < 2 * interval {
         claims_expire(found);
     }

@@ -66,7 +66,7 @@ fn refused(listen: Listen, error: &std::io::Error) -> CliError {
 
 /// How long nothing of a partition may be committed: the time after which a commit is due does not count.
 pub(super) fn stall(config: &Config) -> Duration {
-    config.health.stall + config.flush.interval
+    config.health.stall.max(config.flush.catch_up_interval) + config.flush.interval
 }
 
 /// Takes readiness back while commits do not follow.

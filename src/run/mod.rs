@@ -3,6 +3,7 @@
 mod health;
 mod repair;
 mod summary;
+mod systemd;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -82,6 +83,7 @@ async fn pipeline(
     tally: Tally,
 ) -> Result<Stopped, CliError> {
     let mut signals = Signals::listen()?;
+    tokio::spawn(systemd::keep_told(vitals.readiness.clone()));
     let prepared = tokio::select! {
         prepared = prepare(config, vitals.clone(), args.until_end) => prepared,
         () = signals.next() => return Ok(Stopped::BySignal),
@@ -130,6 +132,7 @@ async fn pipeline(
                     return Ok(stopped);
                 }
                 info!("stopping; a second signal stops at once");
+                systemd::stopping();
                 stopped = Stopped::BySignal;
                 stopping = Some(Instant::now());
                 supervisor.do_send(Shutdown);

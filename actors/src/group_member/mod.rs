@@ -14,7 +14,7 @@ use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, 
 use hitstream_domain::progress::PartitionId;
 use tracing::{Instrument, error_span, info, warn};
 
-pub use cutter::Cutter;
+pub use cutter::{Cutter, Rhythm};
 pub use parts::{EndOffsets, MemberParts};
 
 use self::lookout::Lookout;
@@ -93,6 +93,15 @@ impl GroupMember {
 
     fn end(&self, reason: EndReason) {
         self.parts.ended.do_send(GenerationEnded { generation: self.parts.generation, reason });
+    }
+
+    /// Whether the accumulating epoch is old enough.
+    fn is_epoch_over(&self) -> bool {
+        let rhythm = self.parts.settings.rhythm();
+        self.since_cut >= rhythm.interval && {
+            let uncommitted = self.parts.metrics.partitions.lag();
+            rhythm.is_over(self.since_cut, self.parts.intake.held().events, uncommitted)
+        }
     }
 
     /// Cuts an epoch if one is due and may be.
@@ -309,9 +318,7 @@ impl Actor for GroupMember {
         });
         ctx.run_interval(TICK, |member, _| {
             member.since_cut += TICK;
-            if member.since_cut >= member.parts.settings.flush.interval
-                || member.parts.intake.is_full()
-            {
+            if member.parts.intake.is_full() || member.is_epoch_over() {
                 member.cutter.ask();
             }
             member.try_cut();
