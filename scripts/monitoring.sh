@@ -2,9 +2,9 @@
 # Checks what watches hitstream: Prometheus' rules, their tests, the Alertmanager's file, Grafana's dashboards.
 #
 #   scripts/monitoring.sh check      all that needs no service: rules and their tests, dashboards, names of metrics, runbook
-#   scripts/monitoring.sh live PROMETHEUS_URL [POSTGRES_URL]
-#                                    runs every query of every dashboard (default: POSTGRES_URL of the environment);
-#                                    scripts/monitoring/live.py says how
+#   scripts/monitoring.sh live PROMETHEUS_URL [POSTGRES_URL [FOLDER]]
+#                                    runs every query of every dashboard (default: POSTGRES_URL of the environment, and the
+#                                    dashboards in grafana/dashboards); scripts/monitoring/live.py says how
 #   scripts/monitoring.sh tool NAME  says where a tool is: promtool, prometheus, amtool
 #   scripts/monitoring.sh selftest   plants faults and sees whether the two above find them
 #
@@ -47,7 +47,7 @@ main() {
   live)
     (($# >= 1)) || die 'live wants the URL of a running Prometheus: scripts/monitoring.sh live http://127.0.0.1:9090'
     [[ -n ${2:-${POSTGRES_URL:-}} ]] || die 'live wants the URL of a PostgreSQL as its second argument, or in POSTGRES_URL'
-    run_python "$ROOT/scripts/monitoring/live.py" "$1" "${2:-$POSTGRES_URL}"
+    run_python "$ROOT/scripts/monitoring/live.py" "$1" "${2:-$POSTGRES_URL}" ${3:+"$3"}
     ;;
   tool)
     [[ -n ${PACKAGE_OF[${1:-none}]:-} ]] || die "tool wants one of ${!PACKAGE_OF[*]}"

@@ -2,6 +2,9 @@
 """Records docs/demo.svg: a real demo in a terminal of 80 by 24, as a picture that moves.
 
     scripts/record-demo.py [PROGRAM]     default: the one that scripts/built.sh names
+    scripts/record-demo.py --screens COLUMNS PROGRAM
+                                         prints what stood in a terminal of so many columns, a screen after the other, with
+                                         a form feed after each, and draws nothing
 
 The picture shows what stood in the terminal, a frame for each time it changed; viewers that move nothing show the last
 one. Needs nothing but Python.
@@ -34,7 +37,8 @@ CONTROL = re.compile(rb"\x1b\[[0-9;?]*[ -/]*[@-~]|[\r\n\x08]|[^\x1b\r\n\x08]+|\x
 class Terminal:
     """As much of a terminal as a program needs that redraws some lines."""
 
-    def __init__(self):
+    def __init__(self, columns):
+        self.columns = columns
         self.lines = [""] * ROWS
         self.row = self.column = 0
 
@@ -59,7 +63,7 @@ class Terminal:
             self.row += 1
 
     def put(self, char):
-        if self.column == COLUMNS:
+        if self.column == self.columns:
             self.column = 0
             self.down()
         line = self.lines[self.row].ljust(self.column)
@@ -87,9 +91,9 @@ class Terminal:
         return [line.rstrip() for line in self.lines]
 
 
-def record(program):
+def record(program, columns=COLUMNS, arguments=tuple(ARGUMENTS)):
     """Runs the demo; gives what stood in the terminal, with when, in seconds."""
-    terminal = Terminal()
+    terminal = Terminal(columns)
     terminal.feed(PROMPT.encode() + b"\r\n")
     frames = [(0.0, terminal.screen())]
     own = ("KAFKA_", "POSTGRES_", "HITSTREAM_")
@@ -98,8 +102,8 @@ def record(program):
     begin = time.monotonic()
     process, screen = pty.fork()
     if process == 0:
-        fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
-        os.execve(program, [program, "demo", *ARGUMENTS], environment)
+        fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
+        os.execve(program, [program, "demo", *arguments], environment)
     while True:
         try:
             output = os.read(screen, 65536)
@@ -170,6 +174,10 @@ def picture(frames):
 def main():
     if sys.argv[1:2] in (["-h"], ["--help"]):
         print(__doc__.strip())
+        return
+    if sys.argv[1:2] == ["--screens"]:
+        for _, screen in record(sys.argv[3], int(sys.argv[2]), ("--duration", "6s")):
+            print("\n".join(screen) + "\f")
         return
     if sys.argv[1:]:
         program = str(Path(sys.argv[1]).resolve())

@@ -34,3 +34,6 @@ pub mod run;
 pub mod status;
 mod topic;
 mod wiring;
+
+/// The revision that this is built of, as `build.rs` tells: of `HITSTREAM_REVISION`, of git, or `unknown`.
+pub(crate) const REVISION: &str = env!("HITSTREAM_REVISION");

@@ -26,12 +26,14 @@ pub(crate) fn failure(config: &Config, error: SourceError) -> CliError {
              or set KAFKA_TOPIC (or kafka.topic) to the one that is meant"
         )),
         SourceError::Configuration(reason) => CliError::Usage(reason),
-        SourceError::Unavailable(reason) => {
-            let (what, advice) = meaning(&reason);
-            let reason = without_misleading_end(&reason);
-            CliError::Unreachable(format!("Kafka at {brokers} {what}: {reason}. {advice}"))
-        }
+        SourceError::Unavailable(reason) => CliError::Unreachable(out_of_reach(brokers, &reason)),
     }
+}
+
+/// What every command says of brokers that cannot be worked with; `reason` is in librdkafka's words.
+pub(crate) fn out_of_reach(brokers: &str, reason: &str) -> String {
+    let (what, advice) = meaning(reason);
+    format!("Kafka at {brokers} {what}: {}. {advice}", without_misleading_end(reason))
 }
 
 /// What somebody does who is asked, and what to do about it: librdkafka's words tell silence from an answer.

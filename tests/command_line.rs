@@ -261,3 +261,44 @@ fn log_lines_tell_actor_and_epoch_and_levels_go_by_module() {
     assert!(span["epoch"].is_u64(), "{ended}");
     assert!(!ended.stderr.contains("pipeline started"), "that is said at info: {ended}");
 }
+
+#[test]
+fn log_lines_tell_their_span_once_and_the_partition_that_they_are_about() {
+    let Some(bench) = Bench::new("log_partition") else { return };
+    bench.create_topic(2);
+    let bench = bench.with("HITSTREAM_LOG__LEVEL", "info,hitstream_actors=debug");
+    // An actor of each kind that a batch passes dies of it, once.
+    let points =
+        ["consumer::before_batch", "consumer::before_cut", "enricher::events", "shard::hits"];
+    let mut panics = 0;
+    for point in points {
+        let faults = format!("{point}=1*panic->off");
+        for partition in 0..2 {
+            bench.send(partition, &[Hit::at(1).host("h").record()]);
+        }
+        let ended = bench.hitstream(&["run", "--until-end"]).env("FAILPOINTS", &faults).finish();
+        assert_eq!(ended.code, Some(0), "{ended}");
+        let lines: Vec<serde_json::Value> =
+            ended.stderr.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        for line in &lines {
+            assert!(line.get("spans").is_none(), "it tells its span twice: {line}");
+            let said = line["message"].as_str().unwrap();
+            let partition = [&line["partition"], &line["span"]["partition"]];
+            let partition = partition.into_iter().find_map(|told| told.as_str());
+            let is_about_one = ["reading", "taking a partition up", "an actor died at partition"]
+                .iter()
+                .any(|words| said.starts_with(words));
+            let is_panic =
+                said.contains(&format!("failpoint {point} panic")) && line.get("thread").is_some();
+            if is_about_one || is_panic {
+                assert!(matches!(partition, Some("0" | "1")), "it tells no partition: {line}");
+            }
+            if is_panic {
+                panics += 1;
+                assert!(line["span"]["epoch"].is_u64(), "{line}");
+            }
+        }
+        assert!(lines.iter().any(|line| line["message"] == "reading"), "{ended}");
+    }
+    assert_eq!(panics, points.len(), "each is told of once");
+}

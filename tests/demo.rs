@@ -266,3 +266,33 @@ fn demo_lives_in_a_place_with_an_odd_name_that_is_relative() {
     assert_eq!(ended.code, Some(0), "{ended}");
     assert!(fs::read_dir(scratch.path(name)).unwrap().next().is_none());
 }
+
+#[test]
+fn demo_fits_a_terminal_of_60_columns() {
+    let place = Folder::new();
+    let program = env!("CARGO_BIN_EXE_hitstream");
+    let screens = Command::new(crate::readme::root().join("scripts/record-demo.py"))
+        .args(["--screens", "60", program])
+        .env("TMPDIR", place.path("").to_str().unwrap())
+        .output()
+        .unwrap();
+    assert!(screens.status.success(), "{screens:?}");
+    let screens = String::from_utf8(screens.stdout).unwrap();
+    let labels = ["records", "lag", "frontier", "watermarks", "windows", "set aside", "busiest"];
+    let mut seen = 0;
+    for screen in screens.split('\u{c}') {
+        let lines: Vec<&str> = screen.lines().collect();
+        let Some(begin) = lines.iter().position(|line| line.starts_with("  records     ")) else {
+            continue;
+        };
+        seen += 1;
+        // A line that is too long would go on between two of them.
+        for (line, label) in lines[begin..].iter().zip(labels) {
+            // Blanks at the end are left out.
+            let begin = format!("  {label:<10}  ");
+            assert!(line.starts_with(begin.trim_end()), "{line:?} in:\n{screen}");
+            assert!(line.chars().count() < 60, "{line:?}");
+        }
+    }
+    assert!(seen > 3, "{screens}");
+}

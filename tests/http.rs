@@ -1,6 +1,7 @@
 //! What an instance says of itself over HTTP, and what `check --health` makes of it.
 
-use std::net::TcpListener;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -171,6 +172,39 @@ fn marker_of_a_transaction_at_the_end_is_no_stall() {
         assert_eq!(answer.status, 200, "{answer:?}");
         begin.elapsed() > Duration::from_secs(4)
     });
+    running.stop();
+}
+
+#[test]
+fn health_is_told_at_once_whoever_else_holds_connections() {
+    let Some(bench) = bench("http_idle") else { return };
+    let (running, at) = ready(&bench);
+    let connect = || {
+        let stream = TcpStream::connect(&at).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    };
+    // The first half say nothing at all, the others begin a head and never end it.
+    let mut held: Vec<TcpStream> = (0..200).map(|_| connect()).collect();
+    for slow in &mut held[100..] {
+        drop(slow.write_all(b"GET /healthz HTTP/1.1\r\nHost: "));
+    }
+    for _ in 0..20 {
+        let mut probe = connect();
+        // As impatient as a container's health check.
+        probe.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
+        probe.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        probe.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    }
+    // All of them are closed in the end, made room or not.
+    for (i, stream) in held.iter_mut().enumerate() {
+        let ended = stream.read(&mut [0]);
+        let kept = matches!(&ended, Err(e) if [ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&e.kind()));
+        assert!(!kept && !matches!(ended, Ok(1..)), "connection {i}: {ended:?}");
+    }
+    assert_eq!(get(&at, "/readyz").status, 200);
     running.stop();
 }
 

@@ -38,6 +38,7 @@ mod privacy;
 mod reach;
 mod readme;
 mod refused;
+mod revision;
 mod settings;
 mod spark;
 mod status;

@@ -50,9 +50,95 @@ fn commands() -> Vec<String> {
     bare.flat_map(|line| line.split("&&")).map(|command| command.trim().to_owned()).collect()
 }
 
+/// The commands of the README whose output it shows, with that output.
+fn shown() -> Vec<(String, Vec<String>)> {
+    let mut shown: Vec<(String, Vec<String>)> = Vec::new();
+    for block in blocks(&read(root().join("README.md")), &["console"]) {
+        for line in block.lines().filter(|line| !line.trim().is_empty()) {
+            match (line.strip_prefix("$ "), shown.last_mut()) {
+                (Some(command), _) => shown.push((command.to_owned(), Vec::new())),
+                (None, Some((_, output))) => output.push(line.to_owned()),
+                (None, None) => panic!("output of no command: {line}"),
+            }
+        }
+    }
+    shown
+}
+
+/// What a line is but for its numbers: these, with their units, and whether something is one or several.
+fn shape(line: &str) -> String {
+    let mut shape: Vec<&str> = Vec::new();
+    for word in line.split_whitespace() {
+        let is_unit =
+            ["s", "ms", "m", "B", "KiB", "MiB", "GiB"].contains(&word.trim_end_matches(','));
+        let is_number = is_unit || word.contains(|c: char| c.is_ascii_digit());
+        let word = if is_number { "#" } else { word.trim_end_matches(['s', ',', ';']) };
+        if word != "#" || shape.last() != Some(&"#") {
+            shape.push(word);
+        }
+    }
+    shape.join(" ")
+}
+
+/// Fails unless what a command has said is like what the README shows of it.
+fn assert_as_shown(command: &str, said: &str, topic: &str) {
+    let Some((_, shown)) = shown().into_iter().find(|(known, _)| known == command) else { return };
+    let said: Vec<String> = said
+        .replace(topic, "web_traffic_topic")
+        .lines()
+        .map(shape)
+        .filter(|s| !s.is_empty())
+        .collect();
+    let is_state = command == "hitstream status";
+    for line in &shown {
+        // How many windows are open, and who holds them, is the moment's; headings are not.
+        let is_heading = !line.contains(|c: char| c.is_ascii_digit());
+        if !is_state || is_heading {
+            assert!(said.contains(&shape(line)), "{command}: nothing like {line:?} in {said:#?}");
+        }
+    }
+    if !is_state {
+        let shown: Vec<String> = shown.iter().map(|line| shape(line)).collect();
+        for line in &said {
+            assert!(shown.contains(line), "{command}: the README has nothing like {line:?}");
+        }
+    }
+}
+
+/// Fails unless a query has the columns and as many rows as the README shows, and the same values where no clock decides.
+fn assert_rows_as_shown(command: &str, bench: &Bench) {
+    let sql = command.split('\'').nth(1).unwrap();
+    let rows = bench.sql().query(sql, &[]).unwrap();
+    assert!(!rows.is_empty(), "{command}");
+    let (_, shown) = shown().into_iter().find(|(known, _)| known == command).unwrap();
+    let cells = |line: &str| -> Vec<String> {
+        line.split('|').map(|cell| cell.trim().to_owned()).collect()
+    };
+    let columns: Vec<&str> = rows[0].columns().iter().map(postgres::Column::name).collect();
+    assert_eq!(cells(&shown[0]), columns, "{command}");
+    // A heading, a line, and at the end how many there are.
+    let table = &shown[2..shown.len() - 1];
+    let count = format!("({} rows)", rows.len());
+    assert_eq!((table.len(), shown.last()), (rows.len(), Some(&count)), "{command}");
+    if columns.contains(&"window_start") {
+        return;
+    }
+    let [group, hits] = columns[..] else { panic!("{command}: {columns:?}") };
+    let texts = format!("SELECT q.{group}::text, q.{hits}::text FROM ({sql}) q");
+    for (line, row) in table.iter().zip(bench.sql().query(&texts, &[]).unwrap()) {
+        let told = cells(line);
+        let found = [0, 1].map(|at| row.get::<_, Option<String>>(at).unwrap_or_default());
+        assert_eq!(told[0], found[0], "{command}: {line}");
+        // The hit of the test's own log is of no country.
+        assert!(told[1] == found[1] || told[0].is_empty(), "{command}: {line}, not {found:?}");
+    }
+}
+
 #[test]
 fn every_command_of_the_readme_works() {
     let Some(bench) = Bench::new("readme") else { return };
+    // So many keys take a build for tests long where others use the machine as well.
+    let bench = bench.with("HITSTREAM_ACTORS__STALL_TIMEOUT", "5m");
     let folder = Folder::new();
     let log = folder.path("access.log");
     std::fs::write(&log, "192.0.2.1 - - [17/May/2024:10:05:03 +0000] \"GET / HTTP/1.1\" 200 5\n")
@@ -69,8 +155,7 @@ fn every_command_of_the_readme_works() {
             // The shell's own, which the test of `make services` runs.
             [".", "./.services.env"] | ["PATH=$(scripts/built.sh):$PATH"] => {}
             ["psql", ..] => {
-                let sql = command.split('\'').nth(1).unwrap();
-                assert!(!bench.sql().query(sql, &[]).unwrap().is_empty(), "{command}");
+                assert_rows_as_shown(command, &bench);
             }
             ["hitstream", "import", ref options @ .., last] => {
                 assert!(last.starts_with('/'), "{command}");
@@ -78,13 +163,18 @@ fn every_command_of_the_readme_works() {
                 bench.done(&arguments);
             }
             ["hitstream", ref arguments @ ..] => {
-                bench.done(arguments);
+                let said = bench.done(arguments).stdout;
+                assert_as_shown(command, &said, &bench.topic);
             }
             _ => panic!("no test runs this command of the README: {command}"),
         }
         ran += 1;
     }
     assert!(ran > 8, "{ran}");
+    assert!(
+        shown().iter().filter(|(_, output)| !output.is_empty()).count() > 6,
+        "outputs are shown"
+    );
     // What goes on for ever, and the former job's environment.
     bench.send(0, &[Hit::at(0).host("h").record()]);
     let all = crate::support::kafka::end(&bench.kafka_url, &bench.topic);
@@ -138,6 +228,16 @@ fn every_query_of_the_readme_works() {
     assert!(!queries.is_empty());
     for query in queries {
         bench.sql().batch_execute(&query).unwrap_or_else(|error| panic!("{error}: {query}"));
+    }
+}
+
+#[test]
+fn every_measurement_tells_how_to_repeat_it() {
+    let text = read(root().join("docs/BENCHMARKS.md"));
+    for section in text.split("\n## ").skip(1) {
+        let (title, body) = section.split_once('\n').unwrap();
+        let is_told = !blocks(body, &["sh"]).is_empty() || body.contains("`make bench");
+        assert!(is_told, "docs/BENCHMARKS.md, {title}: no command");
     }
 }
 

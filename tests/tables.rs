@@ -259,3 +259,44 @@ fn partition_without_hits_keeps_every_window_open() {
     assert_final(&bench, 300, 300, 3);
     assert_eq!(bench.count("SELECT sum(num_hits)::bigint FROM aggregated_web_traffic"), 2);
 }
+
+#[test]
+fn events_of_a_time_are_found_by_index_in_days_old_and_new() {
+    let Some(bench) = Bench::new("event_time") else { return };
+    bench.create_topic(1);
+    let hit = |second: i64| Hit::at(second).host("h").record();
+    bench.send(0, &[hit(0), hit(DAY)]);
+    bench.run_until_end();
+    // As a former version left it: two days without an index, one of them detached since.
+    let [first, second] = days(&bench).into_iter().collect::<Vec<_>>().try_into().unwrap();
+    let former = format!(
+        "DROP INDEX processed_events_event_time; DELETE FROM hitstream_migrations WHERE version = 6; \
+         ALTER TABLE processed_events DETACH PARTITION {second}"
+    );
+    bench.sql().batch_execute(&former).unwrap();
+    let indexed = || {
+        let query = "SELECT i.indrelid::regclass::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid \
+             JOIN pg_am a ON a.oid = c.relam WHERE a.amname = 'brin' AND i.indrelid IN \
+             (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'processed_events'::regclass)";
+        let rows = bench.sql().query(query, &[]).unwrap();
+        rows.iter().map(|row| row.get(0)).collect::<BTreeSet<String>>()
+    };
+    assert_eq!(indexed(), BTreeSet::new());
+    let migrated = bench.done(&["migrate"]);
+    assert!(migrated.stdout.contains("V6__event_time"), "{migrated}");
+    assert_eq!(indexed(), BTreeSet::from([first]));
+    // One is attached again, another one is new.
+    bench.send(0, &[hit(DAY + 1), hit(2 * DAY)]);
+    bench.run_until_end();
+    assert_eq!((indexed(), days(&bench).len()), (days(&bench), 3));
+    let mut sql = bench.sql();
+    // Of so few rows it would rather read all.
+    sql.batch_execute("SET enable_seqscan = off").unwrap();
+    let query = format!(
+        "EXPLAIN SELECT count(*) FROM processed_events WHERE event_time BETWEEN to_timestamp({NOON}) AND to_timestamp({})",
+        NOON + 2 * DAY
+    );
+    let plan: Vec<String> = sql.query(&query, &[]).unwrap().iter().map(|row| row.get(0)).collect();
+    let scans = plan.iter().filter(|line| line.contains("Bitmap Index Scan")).count();
+    assert_eq!(scans, 3, "{plan:#?}");
+}

@@ -12,10 +12,10 @@ use crate::generate::GenerateArgs;
 use crate::import::Format;
 use crate::produce::KeyBy;
 
-/// The version, with the revision where the build names one (`HITSTREAM_REVISION`).
-static VERSION: LazyLock<String> = LazyLock::new(|| match option_env!("HITSTREAM_REVISION") {
-    Some(revision) if !revision.is_empty() => format!("{} ({revision})", env!("CARGO_PKG_VERSION")),
-    _ => env!("CARGO_PKG_VERSION").to_owned(),
+/// The version, and the revision where that is known.
+static VERSION: LazyLock<String> = LazyLock::new(|| match crate::REVISION {
+    "unknown" => env!("CARGO_PKG_VERSION").to_owned(),
+    revision => format!("{} ({revision})", env!("CARGO_PKG_VERSION")),
 });
 
 /// Turns a Kafka topic of raw web hits into PostgreSQL tables that are right, live and final.

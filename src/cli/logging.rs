@@ -25,7 +25,8 @@ pub(super) fn init(settings: &LogConfig) -> Result<(), CliError> {
             .with(lines.with_target(false).with_ansi(std::io::stderr().is_terminal()))
             .try_init()
     } else {
-        registry.with(lines.json().flatten_event(true)).try_init()
+        // No span lies in another here: the list of them would tell each one again.
+        registry.with(lines.json().flatten_event(true).with_span_list(false)).try_init()
     };
     started.map_err(|e| CliError::Bug(anyhow::Error::new(e).context("logging was started twice")))
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 
 use super::numbers::Numbers;
 use super::words;
@@ -43,10 +43,11 @@ impl Screen {
     /// Shows how far it is.
     pub(super) fn show(&mut self, numbers: &Numbers, trouble: Option<&str>) {
         let rate = self.rate(numbers.records);
-        let trouble = trouble.map(words::trouble);
+        let longest = if self.lines.is_some() { longest_line() } else { words::LONGEST };
+        let trouble = trouble.map(|reason| words::trouble(reason, longest));
         match &self.lines {
             Some(lines) => {
-                let told = words::lines(numbers, rate).into_iter().chain(trouble);
+                let told = words::lines(numbers, rate, longest).into_iter().chain(trouble);
                 lines.set_message(told.collect::<Vec<_>>().join("\n"));
             }
             None if self.last_line.elapsed() < LINE_EVERY => return,
@@ -81,6 +82,14 @@ impl Screen {
             output::err("");
         }
     }
+}
+
+/// What fits into a line of the terminal, which may have another size than a second ago. The last column stays empty, for
+/// some terminals begin a new line there.
+fn longest_line() -> usize {
+    let columns = tcgetwinsize(std::io::stderr()).map_or(0, |size| usize::from(size.ws_col));
+    // One that does not know its size says 0.
+    if columns == 0 { words::LONGEST } else { (columns - 1).clamp(1, words::LONGEST) }
 }
 
 /// Keeps a terminal from showing Ctrl-C as `^C`, which would move the lines that are redrawn.

@@ -6,6 +6,7 @@
 mod answer;
 mod ask;
 mod guard;
+mod open;
 mod routes;
 mod serve;
 

@@ -75,6 +75,21 @@ fn every_page_answers_get_and_head_and_tells_what_it_is() {
 }
 
 #[test]
+fn front_page_leads_to_every_other_page() {
+    let server = serve(LIMITS, &vitals(), "");
+    let page = got(&server, &["GET / HTTP/1.1"]).2;
+    let links: Vec<&str> =
+        page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert_eq!(links, ["/readyz", "/healthz", "/metrics"]);
+    for path in links {
+        assert_eq!(got(&server, &[&format!("GET {path} HTTP/1.1")]).0, 200, "{path}");
+    }
+    // Whoever loses the way is told of the same pages.
+    let lost = got(&server, &["GET /nothing HTTP/1.1"]).2;
+    assert!(["/readyz", "/healthz", "/metrics"].iter().all(|path| lost.contains(path)), "{lost}");
+}
+
+#[test]
 fn readiness_is_told_with_its_reasons() {
     let vitals = vitals();
     let server = serve(LIMITS, &vitals, "");
@@ -105,6 +120,12 @@ fn what_is_not_there_is_told_as_json() {
     assert_eq!(status, 405);
     assert!(head.contains("allow: get,head"), "{head}");
     assert!(json(&body)["error"].as_str().unwrap().contains("GET"), "{body}");
+    for method in ["PUT", "DELETE", "OPTIONS", "PATCH"] {
+        assert_eq!(got(&server, &[&format!("{method} / HTTP/1.1")]).0, 405, "{method}");
+    }
+    let (status, head, body) = got(&server, &["HEAD /nothing HTTP/1.1"]);
+    assert_eq!((status, body.as_str()), (404, ""));
+    assert!(head.contains("application/json"), "{head}");
 }
 
 #[test]
@@ -144,12 +165,36 @@ fn head_that_does_not_come_ends_the_connection() {
 }
 
 #[test]
-fn connections_beyond_the_limit_wait_until_others_end() {
-    let limits = Limits { connections: 2, head: Duration::from_millis(200), ..LIMITS };
+fn connection_beyond_the_limit_takes_the_place_of_the_most_silent() {
+    // So long that nothing but the newcomers can end a connection here.
+    let never = Duration::from_secs(3_600);
+    let limits = Limits { connections: 8, head: never, lifetime: never };
     let server = serve(limits, &vitals(), "");
-    let silent: Vec<TcpStream> = (0..8).map(|_| connect(&server)).collect();
+    let mut asking = connect(&server);
+    let mut slow = connect(&server);
+    slow.write_all(b"GET / HTTP/1.1\r\nHost: ").unwrap();
+    let mut silent: Vec<TcpStream> = Vec::new();
+    for _ in 0..200 {
+        silent.push(connect(&server));
+        // A client that asks again and again on one connection keeps it.
+        asking.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        let mut answer = [0; 15];
+        asking.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200 OK");
+        let mut rest = [0; 1024];
+        let taken = asking.read(&mut rest).unwrap();
+        assert!(rest[..taken].ends_with(b"}\n"), "the whole answer came at once");
+    }
     assert_eq!(got(&server, &["GET /healthz HTTP/1.1"]).0, 200);
-    drop(silent);
+    let has_ended = |stream: &mut TcpStream| {
+        stream.read(&mut [0]).map_or_else(|e| e.kind() != io::ErrorKind::WouldBlock, |_| true)
+    };
+    for gone in silent[..150].iter_mut().chain([&mut slow]) {
+        assert!(has_ended(gone), "a silent connection was kept longer than those that came later");
+    }
+    let newest = silent.last_mut().unwrap();
+    newest.set_nonblocking(true).unwrap();
+    assert!(!has_ended(newest), "the newest of them is still there");
 }
 
 #[test]

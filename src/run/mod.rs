@@ -188,8 +188,7 @@ async fn prepare(
     let patience = until_end.then_some(PATIENCE);
     let settings = wiring::settings(config, until_end, patience)?;
     let postgres = wiring::postgres(config);
-    metrics
-        .built(env!("CARGO_PKG_VERSION"), option_env!("HITSTREAM_REVISION").unwrap_or("unknown"));
+    metrics.built(env!("CARGO_PKG_VERSION"), crate::REVISION);
     let store = PostgresStore::new(postgres.clone(), wiring::pipeline(config)?);
     let store = Arc::new(store.with_metrics(metrics.clone()));
     let locations: Arc<dyn LocationStore> = Arc::new(PostgresLocations::new(&postgres));

@@ -25,7 +25,7 @@ pub(crate) fn tool(name: &str) -> Option<PathBuf> {
     Some(String::from_utf8(said.stdout).unwrap().trim().into())
 }
 
-/// A Prometheus with the project's configuration and rules, for one instance.
+/// A Prometheus with the project's configuration and rules, for some instances.
 pub(crate) struct Prometheus {
     child: Child,
     address: String,
@@ -33,14 +33,15 @@ pub(crate) struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts one that looks at `target` every second.
-    pub(crate) fn start(target: &str) -> Option<Self> {
+    /// Starts one that looks at each of `targets` every second.
+    pub(crate) fn start(targets: &[&str]) -> Option<Self> {
         let program = tool("prometheus")?;
         let folder = Folder::new();
         let config = concat!(env!("CARGO_MANIFEST_DIR"), "/config/prometheus");
         let text = std::fs::read_to_string(format!("{config}/prometheus.yml")).unwrap();
+        let targets = targets.join(", ");
         let mine = [
-            ("hitstream:8080", target),
+            ("hitstream:8080", targets.as_str()),
             ("rules/*.yml", &format!("{config}/rules/*.yml")),
             ("scrape_interval: 5s", "scrape_interval: 1s"),
             ("scrape_timeout: 4s", "scrape_timeout: 1s"),

@@ -9,7 +9,7 @@ use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, Wr
 use hitstream_domain::idle::IdleWatch;
 use hitstream_domain::rollup::Pairs;
 use prometheus::IntCounter;
-use tracing::{debug, error_span};
+use tracing::{Span, debug, error_span};
 
 pub use fold::{FoldSettings, PartitionFold};
 
@@ -61,6 +61,11 @@ pub struct PartitionConsumer {
 }
 
 impl PartitionConsumer {
+    /// What each line tells that is written on behalf of this actor, also by a panic.
+    fn span(&self) -> Span {
+        error_span!("PartitionConsumer", partition = %self.fold.partition(), epoch = self.epoch)
+    }
+
     /// Sends what was summed so far to the shards.
     fn hand_sums_on(&mut self) {
         let (of, sums) = (self.fold.range(), self.fold.take_sums());
@@ -82,8 +87,7 @@ impl PartitionConsumer {
                     consumer.fold.claim(idle.prove(asked_at, end, consumer.fold.next_offset()));
                 }
                 (Err(error), _) => {
-                    let partition = consumer.fold.partition();
-                    debug!(%partition, %error, "the partition's end is not known");
+                    consumer.span().in_scope(|| debug!(%error, "the partition's end is not known"));
                 }
                 (Ok(_), None) => {}
             }
@@ -117,9 +121,7 @@ impl Handler<RecordBatch> for PartitionConsumer {
         if self.has_ended {
             return;
         }
-        // Also a decoder that panics tells where.
-        let partition = self.fold.partition();
-        let _span = error_span!("PartitionConsumer", %partition, epoch = self.epoch).entered();
+        let _span = self.span().entered();
         if let Some(range) = batch.records.range() {
             self.watch.working_on(range);
         }
@@ -164,6 +166,7 @@ impl Handler<CutEpoch> for PartitionConsumer {
 
     fn handle(&mut self, CutEpoch { cut, is_last }: CutEpoch, _: &mut Self::Context) {
         self.watch.handles();
+        let _span = self.span().entered();
         fault_point!("consumer::before_cut");
         self.hand_sums_on();
         let part = self.fold.cut();

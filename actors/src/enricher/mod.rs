@@ -24,6 +24,8 @@ use hitstream_domain::privacy::{DailyKey, IpPrivacy};
 use hitstream_domain::rollup::{KeyHasher, Presum, ROLLUPS};
 use hitstream_domain::watermark::Placement;
 use prometheus::IntCounterVec;
+use tracing::error_span;
+use tracing::field::display;
 
 pub(crate) use self::answer::{is_located, without_place};
 pub use self::daily_key::DailyKeyHandle;
@@ -345,6 +347,8 @@ impl Handler<EventBatch> for Enricher {
     fn handle(&mut self, batch: EventBatch, ctx: &mut Self::Context) {
         self.parts.watch.handles();
         let EventBatch { epoch, events, placements } = batch;
+        let partition = events.range().map(|range| display(range.partition));
+        let _span = error_span!("Enricher", partition, epoch).entered();
         if let Some(range) = events.range() {
             self.parts.watch.working_on(range);
         }

@@ -111,7 +111,7 @@ pub(super) fn first_offset(
     }
     let missing = format!("offsets {next} to {} of partition {partition}", range.low.0 - 1);
     if on_data_loss == OnDataLoss::Continue {
-        warn!(missing, "Kafka no longer has records that were not read; counted as lost");
+        warn!(%partition, missing, "Kafka no longer has records that were not read; counted as lost");
         return Ok(range.low);
     }
     Err(Fatal::Mismatch(format!(

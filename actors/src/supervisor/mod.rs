@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler, Message};
 use tokio::sync::oneshot;
+use tracing::field::display;
 use tracing::{error, info, warn};
 
 pub use generation::{Blueprint, Generation};
@@ -134,7 +135,8 @@ impl PipelineSupervisor {
         }
         let ActorDied { actor, cause, .. } = died;
         let work = died.work.map(|work| format!(" at {work}")).unwrap_or_default();
-        error!(actor, %cause, "an actor died{work}; its generation ends");
+        let partition = died.work.map(|work| display(work.partition));
+        error!(actor, partition, %cause, "an actor died{work}; its generation ends");
         self.blueprint.metrics.actor_deaths.with_label_values(&[*actor, cause.kind()]).inc();
         self.count_crash(format!("{actor}{work}: {cause}"), ctx);
     }

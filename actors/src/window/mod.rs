@@ -8,6 +8,8 @@ use std::sync::Arc;
 use actix::{Actor, Context, Handler};
 use hitstream_domain::progress::OffsetRange;
 use hitstream_domain::rollup::{Delta, KeyHasher, ROLLUPS};
+use tracing::error_span;
+use tracing::field::display;
 
 pub use sorted::{SortedHits, SortedRow};
 
@@ -84,6 +86,8 @@ impl Handler<HitsBatch> for WindowShard {
 
     fn handle(&mut self, batch: HitsBatch, _: &mut Self::Context) {
         self.watch.handles();
+        let partition = batch.of.map(|range| display(range.partition));
+        let _span = error_span!("WindowShard", partition, epoch = batch.epoch).entered();
         if let Some(range) = batch.of {
             self.watch.working_on(range);
         }
@@ -106,6 +110,7 @@ impl Handler<HitsEnd> for WindowShard {
             return;
         }
         self.marks = 0;
+        let _span = error_span!("WindowShard", epoch = cut.epoch).entered();
         fault_point!("shard::before_handing_over");
         let sums = self.sums.remove(&cut.epoch).unwrap_or_else(|| empty(&self.hasher));
         let hits = SortedHits::new(sums, &self.refuse);

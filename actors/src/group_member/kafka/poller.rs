@@ -269,7 +269,7 @@ impl Poller {
         let mut from = BTreeMap::new();
         for feed in feeds {
             if self.assigned.contains(&feed.partition) {
-                debug!(?feed, "reading");
+                debug!(partition = %feed.partition, from = %feed.from, "reading");
                 self.queue.forward(&self.topic, feed.partition);
                 from.insert(feed.partition, Position::of(feed.from));
                 generation.sinks.insert(feed.partition, feed.sink);
