@@ -24,6 +24,7 @@ pub mod awaited;
 pub mod backoff;
 pub mod clock;
 pub mod consumer;
+pub mod contact;
 pub mod enricher;
 pub mod faults;
 pub mod finalizer;
