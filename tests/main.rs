@@ -19,6 +19,7 @@ mod command_line;
 mod crash;
 mod demo;
 mod faults;
+mod frozen;
 mod generate;
 mod geo;
 mod geo_database;

@@ -1,4 +1,5 @@
-//! Faults on purpose, for tests: places where the `failpoints` feature can make an actor panic or hang.
+//! Faults on purpose, for tests: places where the `failpoints` feature can make an actor panic, hang, or leave
+//! something undone.
 //!
 //! Without the feature, which only tests turn on, nothing of it is compiled.
 
@@ -13,6 +14,11 @@ macro_rules! fault_point {
     ($name:literal) => {
         #[cfg(feature = "failpoints")]
         fail::fail_point!($name);
+    };
+    // The fault may also be that the rest of the function is left undone.
+    ($name:literal, undone) => {
+        #[cfg(feature = "failpoints")]
+        fail::fail_point!($name, |_| ());
     };
 }
 pub(crate) use fault_point;

@@ -20,9 +20,11 @@
 //! progress. [`link`] is how they are connected, [`messages`] what they say; [`source`] and [`store`] are the traits that
 //! Kafka and PostgreSQL stand behind.
 
+pub mod awaited;
 pub mod backoff;
 pub mod clock;
 pub mod consumer;
+pub mod contact;
 pub mod enricher;
 pub mod faults;
 pub mod finalizer;

@@ -40,11 +40,11 @@ impl fmt::Display for Part {
 pub struct Readiness(Arc<Mutex<BTreeMap<Part, String>>>);
 
 impl Default for Readiness {
-    /// Not ready: neither the group nor the database has answered yet.
+    /// Not ready: neither has the group answered yet, nor the database said where to go on.
     fn default() -> Self {
         let waiting = [
             (Part::Kafka, "the consumer group is not joined yet".to_owned()),
-            (Part::Postgres, "nothing was asked of PostgreSQL yet".to_owned()),
+            (Part::Postgres, "the progress in PostgreSQL is not read yet".to_owned()),
         ];
         Self(Arc::new(Mutex::new(waiting.into())))
     }

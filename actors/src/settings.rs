@@ -77,6 +77,9 @@ pub struct KeepSettings {
 /// `session.timeout.ms`, unless it is set.
 pub const DEFAULT_SESSION_TIMEOUT_MS: &str = "7000";
 
+/// `group.consumer.session.timeout.ms` of brokers that were not told otherwise.
+const BROKERS_SESSION_TIMEOUT_MS: &str = "45000";
+
 /// How to reach the topic.
 #[derive(Clone, Debug)]
 pub struct KafkaSettings {
@@ -105,9 +108,24 @@ impl KafkaSettings {
 
     /// How long a revocation may wait for its last commit: half a session.
     pub fn revocation_limit(&self) -> Duration {
-        let session = self.property("session.timeout.ms").unwrap_or(DEFAULT_SESSION_TIMEOUT_MS);
+        self.session_or(DEFAULT_SESSION_TIMEOUT_MS) / 2
+    }
+
+    /// How long brokers wait for a member that is silent. Where they decide on that themselves, this is what they take
+    /// unless told otherwise.
+    pub fn session_timeout(&self) -> Duration {
+        let default = if self.uses_consumer_protocol() {
+            BROKERS_SESSION_TIMEOUT_MS
+        } else {
+            DEFAULT_SESSION_TIMEOUT_MS
+        };
+        self.session_or(default)
+    }
+
+    fn session_or(&self, default: &str) -> Duration {
+        let session = self.property("session.timeout.ms").unwrap_or(default);
         // Where it is no number the client refuses it.
-        Duration::from_millis(session.parse().unwrap_or(0)) / 2
+        Duration::from_millis(session.parse().unwrap_or(0))
     }
 }
 

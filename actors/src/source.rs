@@ -11,6 +11,7 @@ use futures::future::BoxFuture;
 use hitstream_domain::progress::{Offset, OffsetRange, PartitionId};
 use hitstream_domain::time::EventTime;
 
+use crate::contact::Contact;
 use crate::intake::Intake;
 use crate::link::DeathWatch;
 use crate::messages::{RecordBatch, SourceEvent};
@@ -150,6 +151,9 @@ pub trait Source: Send + Sync {
     /// Asks the broker where a partition ends now.
     fn end_of(&self, partition: PartitionId) -> BoxFuture<'static, Result<Offset, SourceError>>;
 
+    /// How it stands with brokers and group; asks nobody.
+    fn contact(&self) -> Contact;
+
     /// Reads these partitions, which were assigned. This and what follows is heeded from the attached generation only: an
     /// actor of a former one may wake up late.
     fn feed(&self, generation: u64, feeds: Vec<Feed>);
@@ -159,6 +163,9 @@ pub trait Source: Send + Sync {
 
     /// Commits offsets to the brokers, for tools that watch lag; they decide nothing.
     fn publish_offsets(&self, generation: u64, offsets: Vec<(PartitionId, Offset)>);
+
+    /// Gives the client up, and says so to the generation ([`SourceEvent::Failed`]); the next one that attaches gets another.
+    fn renew(&self, generation: u64, reason: String);
 
     /// Leaves the group and ends.
     fn leave(&self, generation: u64);

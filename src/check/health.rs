@@ -149,7 +149,8 @@ impl fmt::Display for Health {
             None => "no commit yet".to_owned(),
         };
         let is_ready = if *ready { "ready" } else { "not ready" };
-        writeln!(f, "{is_ready}; lag {lag_records}, {commit}")
+        let lag = lag_records.map_or_else(|| "unknown".to_owned(), |lag| lag.to_string());
+        writeln!(f, "{is_ready}; lag {lag}, {commit}")
     }
 }
 

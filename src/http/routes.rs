@@ -10,7 +10,7 @@ use axum::response::Response;
 use axum::routing::get;
 use hitstream_actors::clock;
 use hitstream_actors::metrics::Metrics;
-use hitstream_actors::readiness::Readiness;
+use hitstream_actors::readiness::{Part, Readiness};
 use prometheus::{TEXT_FORMAT, TextEncoder};
 use serde::{Deserialize, Serialize};
 
@@ -59,8 +59,9 @@ pub(crate) struct Ready {
     pub(crate) ready: bool,
     /// Each part that keeps it from that, and why.
     pub(crate) reasons: BTreeMap<String, String>,
-    /// Records in Kafka that are not committed, of this instance's partitions.
-    pub(crate) lag_records: i64,
+    /// Records in Kafka that are not committed, of this instance's partitions; `None` where that is not known: before
+    /// brokers have told each one's end, and while they or the group are away.
+    pub(crate) lag_records: Option<i64>,
     /// How long ago it committed something; `None` before.
     pub(crate) last_commit_seconds: Option<f64>,
 }
@@ -68,13 +69,16 @@ pub(crate) struct Ready {
 impl Ready {
     fn of(vitals: &Vitals) -> Self {
         let reasons = vitals.readiness.reasons();
+        let standing = vitals.metrics.partitions.standing();
+        let lag: Option<i64> = standing.iter().map(|partition| partition.lag).sum();
+        let lag_records = lag.filter(|_| !reasons.contains_key(&Part::Kafka));
         let reasons: BTreeMap<String, String> =
             reasons.into_iter().map(|(part, reason)| (part.to_string(), reason)).collect();
         let (now, last) = (clock::now().as_micros() as f64 / 1e6, vitals.metrics.last_commit.get());
         Self {
             ready: reasons.is_empty(),
             reasons,
-            lag_records: vitals.metrics.partitions.lag(),
+            lag_records,
             last_commit_seconds: (last > 0.0)
                 .then(|| ((now - last).max(0.0) * 1_000.0).round() / 1_000.0),
         }

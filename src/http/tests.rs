@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::time::{Duration, Instant};
 
 use hitstream_actors::readiness::Part;
+use hitstream_domain::progress::{Offset, PartitionId};
 
 use super::serve::{LIMITS, Limits};
 use super::*;
@@ -107,6 +108,22 @@ fn readiness_is_told_with_its_reasons() {
         (503, &false.into(), &reasons)
     );
     assert_eq!(got(&server, &["GET /healthz HTTP/1.1"]).0, 200, "the process lives all the same");
+}
+
+#[test]
+fn lag_that_nobody_knows_is_not_told_as_none() {
+    let vitals = vitals();
+    let server = serve(LIMITS, &vitals, "");
+    let lag = || json(&got(&server, &["GET /readyz HTTP/1.1"]).2)["lag_records"].clone();
+    let partitions = &vitals.metrics.partitions;
+    partitions.begin(PartitionId(0), Offset(3), None);
+    partitions.begin(PartitionId(1), Offset(0), None);
+    partitions.ends(PartitionId(0), Offset(7));
+    assert!(lag().is_null(), "the end of one was not told yet");
+    partitions.ends(PartitionId(1), Offset(2));
+    assert_eq!(lag(), 6);
+    vitals.readiness.fails(Part::Kafka, "the brokers have not answered for 12 s");
+    assert!(lag().is_null(), "more may have come since");
 }
 
 #[test]

@@ -1,7 +1,8 @@
-//! A Kafka or PostgreSQL of one test's own, to be killed and started again.
+//! A Kafka or PostgreSQL of one test's own, to be killed, frozen and started again.
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::process::wait_until;
@@ -14,6 +15,7 @@ pub(crate) struct Server {
     name: &'static str,
     folder: Folder,
     url: String,
+    is_frozen: AtomicBool,
 }
 
 impl Server {
@@ -23,7 +25,8 @@ impl Server {
             skip("no services: run `make services && . ./.services.env` first, or `make test`");
             return None;
         }
-        let mut server = Self { name, folder: Folder::new(), url: String::new() };
+        let (folder, url) = (Folder::new(), String::new());
+        let mut server = Self { name, folder, url, is_frozen: AtomicBool::new(false) };
         server.script("start");
         let variables = std::fs::read_to_string(server.folder.path("state.env")).unwrap();
         let variable = format!("export {}_URL=", name.to_uppercase());
@@ -39,15 +42,7 @@ impl Server {
 
     /// Ends it by a signal: `KILL`, or `QUIT`, which for PostgreSQL is an immediate shutdown.
     pub(crate) fn kill(&self, signal: &str) {
-        let fact = |what: &str| {
-            std::fs::read_to_string(self.state().join(format!("{}.{what}", self.name))).ok()
-        };
-        let done = |command: &mut Command| {
-            let output = command.output().unwrap();
-            assert!(output.status.success(), "{command:?}: {output:?}");
-            String::from_utf8_lossy(&output.stdout).into_owned()
-        };
-        if let Some(container) = fact("cid") {
+        if let Some(container) = self.fact("cid") {
             let container = container.trim();
             done(Command::new("docker").args(["kill", "-s", signal, container]));
             wait_until("the container ends", Duration::from_secs(20), || {
@@ -56,13 +51,46 @@ impl Server {
             });
             return;
         }
-        let facts = fact("pid").unwrap();
-        let pid = facts.split_whitespace().next().unwrap();
-        done(Command::new("kill").args(["-s", signal, pid]));
+        let pid = self.pid();
+        done(Command::new("kill").args(["-s", signal, &pid]));
         wait_until("the server ends", Duration::from_secs(20), || {
             let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
             state.is_empty() || state.contains(") Z ")
         });
+    }
+
+    /// Freezes it: connections are still taken by the system, and nothing is answered.
+    pub(crate) fn freeze(&self) {
+        self.is_frozen.store(true, Relaxed);
+        self.signal_all("STOP", "pause");
+    }
+
+    /// Lets it go on after it was frozen.
+    pub(crate) fn thaw(&self) {
+        self.signal_all("CONT", "unpause");
+        self.is_frozen.store(false, Relaxed);
+    }
+
+    /// To it and its children, or by docker to its container.
+    fn signal_all(&self, signal: &str, docker: &str) {
+        if let Some(container) = self.fact("cid") {
+            done(Command::new("docker").args([docker, container.trim()]));
+            return;
+        }
+        let pid = self.pid();
+        let children = Command::new("ps").args(["-o", "pid=", "--ppid", &pid]).output().unwrap();
+        let children = String::from_utf8_lossy(&children.stdout).into_owned();
+        // One that has ended meanwhile is none to be signalled.
+        let mut kill = Command::new("kill");
+        drop(kill.args(["-s", signal, &pid]).args(children.split_whitespace()).output().unwrap());
+    }
+
+    fn fact(&self, what: &str) -> Option<String> {
+        std::fs::read_to_string(self.state().join(format!("{}.{what}", self.name))).ok()
+    }
+
+    fn pid(&self) -> String {
+        self.fact("pid").unwrap().split_whitespace().next().unwrap().to_owned()
     }
 
     /// Starts it again after it was killed, with the data it had, where it was.
@@ -85,8 +113,19 @@ impl Server {
     }
 }
 
+/// Runs a command that must succeed.
+fn done(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {output:?}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
+        // Frozen, it would not hear that it is to stop.
+        if self.is_frozen.load(Relaxed) {
+            self.thaw();
+        }
         let stopped =
             Command::new(SCRIPT).arg("stop").env("HITSTREAM_SERVICES_DIR", self.state()).output();
         if !stopped.is_ok_and(|output| output.status.success()) {

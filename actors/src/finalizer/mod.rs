@@ -12,6 +12,7 @@ use hitstream_domain::time::EventTime;
 use hitstream_domain::watermark::TimeRules;
 use tracing::{Instrument, debug, error_span, info, warn};
 
+use crate::awaited::awaited;
 use crate::backoff::Backoff;
 use crate::clock;
 use crate::faults::fault_point;
@@ -46,6 +47,8 @@ pub struct Finalizer {
     pub ended: Recipient<GenerationEnded>,
     /// Whether a round is under way, and whether another was asked for meanwhile.
     pub round: Round,
+    /// What is asked beside the rounds.
+    pub beside: Beside,
     /// What is measured.
     pub metrics: Metrics,
     /// Who asks whether PostgreSQL answers.
@@ -68,6 +71,13 @@ pub enum Round {
     RunningAgain,
 }
 
+/// What is being asked beside the rounds: once at a time, or a PostgreSQL that hangs would be asked on all connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Beside {
+    counts: bool,
+    looks: bool,
+}
+
 impl Watched for Finalizer {
     fn watch(&self) -> &DeathWatch {
         &self.watch
@@ -83,10 +93,7 @@ impl Actor for Finalizer {
         ctx.run_interval(LOOK_EVERY, Self::begin);
         ctx.run_interval(COUNT_OPEN, Self::count_open);
         // Beside the rounds: one of them may be waiting for just such a session.
-        ctx.run_interval(LOOK_FOR_HUNG, |finalizer, ctx| {
-            let store = Arc::clone(&finalizer.store);
-            ctx.spawn(async move { store.end_hung_sessions().await }.into_actor(finalizer));
-        });
+        ctx.run_interval(LOOK_FOR_HUNG, Self::look_for_hung);
     }
 }
 
@@ -108,7 +115,19 @@ impl Handler<ReadUntil> for Finalizer {
 }
 
 impl Finalizer {
+    fn look_for_hung(&mut self, ctx: &mut Context<Self>) {
+        if std::mem::replace(&mut self.beside.looks, true) {
+            return;
+        }
+        let store = Arc::clone(&self.store);
+        let looking = async move { store.end_hung_sessions().await };
+        ctx.spawn(looking.into_actor(self).map(|(), finalizer, _| finalizer.beside.looks = false));
+    }
+
     fn count_open(&mut self, ctx: &mut Context<Self>) {
+        if std::mem::replace(&mut self.beside.counts, true) {
+            return;
+        }
         let (store, metrics) = (Arc::clone(&self.store), self.metrics.clone());
         let counting = async move {
             match store.open().await {
@@ -119,7 +138,9 @@ impl Finalizer {
                 Err(error) => debug!(%error, "open windows are not counted"),
             }
         };
-        ctx.spawn(counting.into_actor(self));
+        ctx.spawn(
+            counting.into_actor(self).map(|(), finalizer, _| finalizer.beside.counts = false),
+        );
     }
 
     fn begin(&mut self, ctx: &mut Context<Self>) {
@@ -130,7 +151,8 @@ impl Finalizer {
         self.round = Round::Running;
         let until = self.until.clone();
         let store = Arc::clone(&self.store);
-        let work = round(store, self.metrics.clone(), self.rules, self.claims, until);
+        let (metrics, readiness) = (self.metrics.clone(), self.readiness.clone());
+        let work = round(store, metrics, readiness, self.rules, self.claims, until);
         let work = work.instrument(error_span!("Finalizer"));
         ctx.spawn(
             work.into_actor(self).map(|outcome, finalizer, ctx| finalizer.done(outcome, ctx)),
@@ -181,6 +203,7 @@ impl Finalizer {
 async fn round(
     store: Arc<dyn Store>,
     metrics: Metrics,
+    readiness: Readiness,
     rules: TimeRules,
     claims: Claims,
     until: Option<Arc<Vec<(PartitionId, Offset)>>>,
@@ -193,7 +216,7 @@ async fn round(
         fault_point!("finalizer::before_advance");
         let frontier = {
             let _timer = metrics.advance.start_timer();
-            store.advance(claims).await?
+            awaited(&readiness, "the frontier's advance", store.advance(claims)).await?
         };
         watched::tell_frontier(&metrics, frontier);
         fault_point!("finalizer::after_advance");

@@ -1,4 +1,5 @@
 //! A look at the brokers and at the topic every few seconds: whether they answer, and whether it is still the same one.
+//! And at the group each second: whether this member has a place in it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,22 +19,28 @@ const LOOK: Duration = Duration::from_secs(5);
 pub(super) struct Lookout {
     /// How long the brokers may stay away: the client itself would wait for ever.
     patience: Backoff,
+    /// Why a look failed, or was not even tried, until one succeeds.
+    unseen: Option<String>,
+    /// Why the brokers do not let this instance join, until it has.
+    pub(super) refused: Option<String>,
     /// Whether the group's part of readiness is taken back because of what was seen.
-    is_worried: bool,
+    pub(super) is_worried: bool,
     /// Whether the group lets this instance take part.
     pub(super) has_joined: bool,
+    /// Whether another client was asked for.
+    asked_for_another: bool,
 }
 
 impl Lookout {
     pub(super) fn new(patience: Option<Duration>) -> Self {
-        let patience = Backoff::new(LOOK, LOOK).with_patience(patience);
-        Self { patience, is_worried: false, has_joined: false }
-    }
-
-    /// A member already, if brokers answer: the next look tells.
-    pub(super) fn is_member(&mut self) {
-        self.has_joined = true;
-        self.is_worried = true;
+        Self {
+            patience: Backoff::new(LOOK, LOOK).with_patience(patience),
+            unseen: None,
+            refused: None,
+            is_worried: false,
+            has_joined: false,
+            asked_for_another: false,
+        }
     }
 }
 
@@ -55,9 +62,7 @@ impl GroupMember {
         match topic_id {
             Ok(now) => {
                 self.lookout.patience.reset();
-                if std::mem::take(&mut self.lookout.is_worried) && self.lookout.has_joined {
-                    self.parts.readiness.works(Part::Kafka);
-                }
+                self.lookout.unseen = None;
                 if self.topic.as_ref().is_some_and(|topic| !may_be_same_topic(&topic.id, &now)) {
                     self.end(EndReason::TopicRecreated);
                 }
@@ -69,15 +74,42 @@ impl GroupMember {
                 self.lookout.patience.next_wait();
                 // Before it was opened it is waited for, which says so itself.
                 if let (SourceError::TopicMissing(_), Some(_)) = (&error, &self.topic) {
-                    self.worry(format!("{error} any more: nothing is left to read"));
+                    self.lookout.unseen =
+                        Some(format!("{error} any more: nothing is left to read"));
                 }
             }
         }
+        self.judge();
     }
 
-    /// Not ready, until a look finds the topic.
+    /// Not ready, until a look succeeds.
     pub(super) fn worry(&mut self, reason: String) {
-        self.lookout.is_worried = true;
-        self.parts.readiness.fails(Part::Kafka, reason);
+        self.lookout.unseen = Some(reason);
+        self.judge();
+    }
+
+    /// Says what keeps the source from its work, or that nothing does any more; asks for another client where this one
+    /// waits in vain.
+    pub(super) fn judge(&mut self) {
+        let contact = self.parts.source.contact();
+        let said = self.opening.as_ref().and_then(|opening| opening.unopened.reason());
+        let said = said.or_else(|| self.lookout.refused.clone());
+        if let (None, Some(reason)) = (&said, contact.loss())
+            && !self.draining
+            && !std::mem::replace(&mut self.lookout.asked_for_another, true)
+        {
+            self.parts.source.renew(self.parts.generation, reason);
+        }
+        let trouble = said.or_else(|| self.lookout.unseen.clone()).or_else(|| contact.trouble());
+        match trouble {
+            Some(reason) => {
+                self.lookout.is_worried = true;
+                self.parts.readiness.fails(Part::Kafka, reason);
+            }
+            None if self.lookout.has_joined && std::mem::take(&mut self.lookout.is_worried) => {
+                self.parts.readiness.works(Part::Kafka);
+            }
+            None => {}
+        }
     }
 }

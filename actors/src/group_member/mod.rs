@@ -18,16 +18,16 @@ pub use cutter::{Cutter, Rhythm};
 pub use parts::{EndOffsets, MemberParts};
 
 use self::lookout::Lookout;
+use self::opening::Unopened;
 
 use crate::clock;
 use crate::consumer::PartitionConsumer;
 use crate::faults::fault_point;
-use crate::link::{DeathWatch, Link, Watched};
+use crate::link::{DeathWatch, HEARTBEAT, Link, Watched};
 use crate::messages::{
     Cut, CutEpoch, Drain, EndReason, EpochCommitted, Fatal, GenerationEnded, ReadUntil,
     RecordBatch, SourceEvent, StopReached, TopicOpened,
 };
-use crate::readiness::Part;
 use crate::source::{Attachment, Feed, SourceError, TopicDescription};
 use crate::store::TopicProgress;
 
@@ -53,8 +53,8 @@ pub struct GroupMember {
     /// The topic whose progress is moved on, once it was opened.
     topic: Option<OpenTopic>,
     opening: Option<Opening>,
-    /// What the source said while the topic was being opened: a revocation must find the consumers it is about.
-    unheard: VecDeque<SourceEvent>,
+    /// What the group did while the topic was being opened: a revocation must find the consumers it is about.
+    unheard: VecDeque<Change>,
     draining: bool,
     has_left: bool,
 }
@@ -69,6 +69,15 @@ struct OpenTopic {
 struct Opening {
     handle: SpawnHandle,
     is_answer: bool,
+    /// Why the brokers' part of it has not been done yet.
+    unopened: Unopened,
+}
+
+/// What the group does with partitions.
+enum Change {
+    Assigned(Vec<PartitionId>),
+    Revoked(Vec<PartitionId>),
+    Left,
 }
 
 impl GroupMember {
@@ -153,12 +162,13 @@ impl GroupMember {
     fn take_up(&mut self, partitions: Vec<PartitionId>, ctx: &mut Context<Self>) {
         // The group waits for an answer, also where nothing is left to read; without a question there is none.
         let is_answer = !partitions.is_empty();
-        let parts = &self.parts;
+        let (parts, unopened) = (&self.parts, Unopened::default());
         let opening = opening::open(
             Arc::clone(&parts.source),
             Arc::clone(&parts.store),
             partitions.clone(),
             parts.readiness.clone(),
+            unopened.clone(),
             parts.settings.patience,
         );
         let opening = opening.instrument(error_span!("GroupMember"));
@@ -175,7 +185,7 @@ impl GroupMember {
             }
             member.hear(ctx);
         }));
-        self.opening = Some(Opening { handle, is_answer });
+        self.opening = Some(Opening { handle, is_answer, unopened });
     }
 
     /// All that a generation reads is of one topic: parts of two would be committed as one.
@@ -224,37 +234,19 @@ impl GroupMember {
         Ok(feeds)
     }
 
-    /// Does what the source said, in its order, as far as nothing is being opened.
+    /// Does what the group did, in its order, as far as nothing is being opened.
     fn hear(&mut self, ctx: &mut Context<Self>) {
         while self.opening.is_none()
-            && let Some(event) = self.unheard.pop_front()
+            && let Some(change) = self.unheard.pop_front()
         {
-            match event {
+            match change {
                 // What is given to a member about to leave goes to another; but the group waits for an answer.
-                SourceEvent::Assigned(_) if self.draining => {
+                Change::Assigned(_) if self.draining => {
                     self.parts.source.feed(self.parts.generation, Vec::new())
                 }
-                SourceEvent::Assigned(partitions) => self.take_up(partitions, ctx),
-                SourceEvent::Revoked(partitions) => self.revoked(partitions, ctx),
-                SourceEvent::Failed(SourceError::Configuration(reason)) => {
-                    self.end(EndReason::Fatal(Fatal::Mismatch(reason)));
-                }
-                SourceEvent::Failed(error) => {
-                    self.end(EndReason::SourceFailed(error.to_string()));
-                }
-                SourceEvent::Joined => {
-                    self.lookout.has_joined = true;
-                    self.parts.readiness.works(Part::Kafka);
-                }
-                SourceEvent::IsMember => self.lookout.is_member(),
-                SourceEvent::Refused(reason) => {
-                    self.lookout.has_joined = false;
-                    self.parts.readiness.fails(Part::Kafka, reason);
-                }
-                SourceEvent::BrokersAway(reason) => {
-                    self.worry(reason);
-                }
-                SourceEvent::Left => self.end(EndReason::Drained),
+                Change::Assigned(partitions) => self.take_up(partitions, ctx),
+                Change::Revoked(partitions) => self.revoked(partitions, ctx),
+                Change::Left => self.end(EndReason::Drained),
             }
         }
     }
@@ -323,6 +315,7 @@ impl Actor for GroupMember {
             }
             member.try_cut();
         });
+        ctx.run_interval(HEARTBEAT, |member, _| member.judge());
         // Also a member that is never given a partition sees what does not fit, and the ends to reach.
         self.take_up(Vec::new(), ctx);
         self.look_out(ctx);
@@ -332,12 +325,37 @@ impl Actor for GroupMember {
 impl Handler<SourceEvent> for GroupMember {
     type Result = ();
 
+    /// What the group does waits for its turn; what the source says of itself holds now, whatever is being opened.
     fn handle(&mut self, event: SourceEvent, ctx: &mut Self::Context) {
-        if let SourceEvent::Revoked(_) = event {
-            // The group waits from now on, also while the topic is being opened.
-            self.limit_revocation(ctx);
+        match event {
+            SourceEvent::Assigned(partitions) => {
+                self.unheard.push_back(Change::Assigned(partitions))
+            }
+            SourceEvent::Revoked(partitions) => {
+                // The group waits from now on, also while the topic is being opened.
+                self.limit_revocation(ctx);
+                self.unheard.push_back(Change::Revoked(partitions));
+            }
+            SourceEvent::Left => self.unheard.push_back(Change::Left),
+            SourceEvent::Joined | SourceEvent::IsMember => {
+                self.lookout.has_joined = true;
+                self.lookout.is_worried = true;
+                self.lookout.refused = None;
+                self.judge();
+            }
+            SourceEvent::Refused(reason) => {
+                self.lookout.has_joined = false;
+                self.lookout.refused = Some(reason);
+                self.judge();
+            }
+            SourceEvent::BrokersAway(reason) => self.worry(reason),
+            SourceEvent::Failed(SourceError::Configuration(reason)) => {
+                return self.end(EndReason::Fatal(Fatal::Mismatch(reason)));
+            }
+            SourceEvent::Failed(error) => {
+                return self.end(EndReason::SourceFailed(error.to_string()));
+            }
         }
-        self.unheard.push_back(event);
         self.hear(ctx);
     }
 }

@@ -1,6 +1,6 @@
 //! Before a partition is read: what the topic is like, a row for every partition, and where to read on.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::TryFutureExt;
@@ -8,6 +8,7 @@ use hitstream_domain::progress::{Offset, PartitionId, PartitionProgress};
 use tracing::warn;
 
 use super::ASK_BROKERS;
+use crate::awaited::awaited;
 use crate::backoff::Backoff;
 use crate::messages::Fatal;
 use crate::readiness::{Part, Readiness};
@@ -15,18 +16,34 @@ use crate::settings::OnDataLoss;
 use crate::source::{PartitionRange, Source, SourceError, TopicDescription};
 use crate::store::{Store, StoreError, TopicProgress};
 
+/// What keeps the brokers from saying what the topic is like; shared with who waits for that.
+#[derive(Clone, Default)]
+pub(super) struct Unopened(Arc<Mutex<Option<String>>>);
+
+impl Unopened {
+    /// Why it is not known yet; `None` before anything failed, and afterwards.
+    pub(super) fn reason(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, reason: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    }
+}
+
 /// Describes the topic, with the wanted partitions in it, and puts rows first, trying for as long as it takes.
 pub(super) async fn open(
     source: Arc<dyn Source>,
     store: Arc<dyn Store>,
     wanted: Vec<PartitionId>,
     readiness: Readiness,
+    unopened: Unopened,
     patience: Option<Duration>,
 ) -> Result<(TopicDescription, TopicProgress), Fatal> {
     let mut backoff =
         Backoff::new(Duration::from_millis(200), Duration::from_secs(5)).with_patience(patience);
     loop {
-        let reason = match try_open(&*source, &*store, &wanted).await {
+        let reason = match try_open(&*source, &*store, &wanted, &readiness, &unopened).await {
             Ok(opened) => {
                 readiness.works(Part::Postgres);
                 return Ok(opened);
@@ -40,13 +57,13 @@ pub(super) async fn open(
                 format!("PostgreSQL: {error}")
             }
             Err(Closed::Source(SourceError::TopicMissing(topic))) => {
-                readiness.fails(Part::Kafka, format!("topic {topic:?} does not exist"));
+                unopened.set(Some(format!("topic {topic:?} does not exist")));
                 format!(
                     "Kafka: topic {topic:?} does not exist; `hitstream run --create-topic` creates it"
                 )
             }
             Err(Closed::Source(error)) => {
-                readiness.fails(Part::Kafka, error.to_string());
+                unopened.set(Some(error.to_string()));
                 format!("Kafka: {error}")
             }
             Err(Closed::Unknown(partition)) => {
@@ -76,13 +93,17 @@ async fn try_open(
     source: &dyn Source,
     store: &dyn Store,
     wanted: &[PartitionId],
+    readiness: &Readiness,
+    unopened: &Unopened,
 ) -> Result<(TopicDescription, TopicProgress), Closed> {
     let describe = || source.describe(ASK_BROKERS).map_err(Closed::Source);
     let topic = describe().await?;
     if let Some(unknown) = topic.lacks(wanted) {
         return Err(Closed::Unknown(unknown));
     }
-    let progress = store.open_topic(&topic).await.map_err(Closed::Store)?;
+    unopened.set(None);
+    let progress = awaited(readiness, "the partitions' progress", store.open_topic(&topic)).await;
+    let progress = progress.map_err(Closed::Store)?;
     // Another instance may have read on meanwhile, past the ends as they were.
     let is_behind = |range: &PartitionRange| {
         progress.partitions.get(&range.partition).is_some_and(|at| at.next_offset > range.high)

@@ -9,7 +9,7 @@ use hitstream_domain::rollup::KeyHasher;
 
 use crate::backoff::Backoff;
 use crate::enricher::{DailyKeyHandle, Enricher, EnricherParts, Providers, RowLayout};
-use crate::finalizer::{Finalizer, Round};
+use crate::finalizer::{Beside, Finalizer, Round};
 use crate::group_member::{EndOffsets, GroupMember, MemberParts};
 use crate::intake::Intake;
 use crate::link::{Link, Obituary};
@@ -163,6 +163,7 @@ impl Generation {
                 readiness,
                 metrics,
                 round: Round::default(),
+                beside: Beside::default(),
                 backoff,
                 watch,
             })

@@ -3,6 +3,8 @@
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
+use hitstream_actors::contact::{Contact, Unconfirmed};
+use hitstream_actors::readiness::Part;
 use hitstream_actors::supervisor::Shutdown;
 use hitstream_domain::progress::PartitionId;
 
@@ -79,4 +81,57 @@ async fn member_without_partitions_ends_when_the_others_have_read_all() {
     stage.run(&stage.source(4)).await;
     second.end().await.unwrap();
     stage.check();
+}
+
+/// A group that has not confirmed its member for so many seconds, while brokers answer.
+fn waiting(seconds: u64) -> Contact {
+    let time = Duration::from_secs(seconds);
+    let unconfirmed = Some(Unconfirmed { time, step: "wait-join".to_owned() });
+    Contact {
+        answering: time,
+        unconfirmed,
+        patience: Duration::from_secs(30),
+        ..Contact::default()
+    }
+}
+
+#[actix::test]
+async fn member_whose_group_does_not_settle_gets_another_client_and_counts_right() {
+    let mut stage = Stage::new(190);
+    stage.settings.until_end = false;
+    let source = stage.source(5);
+    let running = stage.start(&source);
+    until(|| source.seen.is_dry.load(SeqCst)).await;
+    *source.seen.contact.lock().unwrap() = waiting(20);
+    let why = || stage.readiness.reasons().get(&Part::Kafka).cloned().unwrap_or_default();
+    until(|| why().contains("for 20 s")).await;
+    assert_eq!(source.seen.renewals.lock().unwrap().len(), 0, "it may yet settle");
+    *source.seen.contact.lock().unwrap() = waiting(31);
+    until(|| source.seen.generations.load(SeqCst) == 2 && source.seen.is_dry.load(SeqCst)).await;
+    assert_eq!(source.seen.renewals.lock().unwrap().len(), 1);
+    until(|| why().is_empty()).await;
+    running.supervisor.do_send(Shutdown);
+    running.end().await.unwrap();
+    stage.check_counts();
+}
+
+#[actix::test]
+async fn silent_brokers_are_no_readiness_and_no_reason_for_another_client() {
+    let mut stage = Stage::new(191);
+    stage.settings.until_end = false;
+    let source = stage.source(5);
+    let running = stage.start(&source);
+    until(|| stage.readiness.is_ready()).await;
+    let silence = Duration::from_secs(40);
+    let silent = Contact { silence, answering: Duration::ZERO, ..waiting(40) };
+    *source.seen.contact.lock().unwrap() = silent;
+    until(|| !stage.readiness.is_ready()).await;
+    let reasons = stage.readiness.reasons();
+    assert_eq!(reasons[&Part::Kafka], "the brokers have not answered for 40 s");
+    *source.seen.contact.lock().unwrap() = Contact::default();
+    until(|| stage.readiness.is_ready()).await;
+    assert_eq!(source.seen.renewals.lock().unwrap().len(), 0);
+    running.supervisor.do_send(Shutdown);
+    running.end().await.unwrap();
+    stage.check_counts();
 }

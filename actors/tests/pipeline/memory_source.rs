@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use hitstream_actors::contact::Contact;
 use hitstream_actors::messages::{RecordBatch, SourceEvent};
 use hitstream_actors::source::{
     Attachment, Feed, PartitionRange, Record, Records, Source, SourceError, TopicDescription,
@@ -56,6 +57,10 @@ pub(crate) struct Seen {
     pub(crate) end: AtomicUsize,
     /// The record that panics the next time it is visited.
     pub(crate) trap: Mutex<Option<(PartitionId, Offset)>>,
+    /// How the source stands with brokers and group, until it is renewed.
+    pub(crate) contact: Mutex<Contact>,
+    /// Why it was renewed.
+    pub(crate) renewals: Mutex<Vec<String>>,
 }
 
 enum Order {
@@ -67,6 +72,7 @@ enum Order {
     Assign(Vec<PartitionId>),
     Revoke(Vec<PartitionId>, oneshot::Sender<()>),
     Lose(Vec<PartitionId>),
+    Renew(String),
 }
 
 impl MemorySource {
@@ -87,6 +93,8 @@ impl MemorySource {
             limit: AtomicUsize::new(usize::MAX),
             end: AtomicUsize::new(usize::MAX),
             trap: Mutex::new(None),
+            contact: Mutex::default(),
+            renewals: Mutex::default(),
         });
         let poller = Poller {
             topic: Arc::clone(topic),
@@ -154,6 +162,14 @@ impl Source for MemorySource {
     fn end_of(&self, partition: PartitionId) -> BoxFuture<'static, Result<Offset, SourceError>> {
         let end = self.topic[usize::try_from(partition.0).unwrap()].len();
         async move { Ok(Offset(i64::try_from(end).unwrap())) }.boxed()
+    }
+
+    fn contact(&self) -> Contact {
+        self.seen.contact.lock().unwrap().clone()
+    }
+
+    fn renew(&self, _: u64, reason: String) {
+        self.order(Order::Renew(reason));
     }
 
     fn feed(&self, _: u64, feeds: Vec<Feed>) {
@@ -249,6 +265,12 @@ impl Poller {
                 } else {
                     self.release(&partitions);
                 }
+            }
+            Order::Renew(reason) => {
+                *self.seen.contact.lock().unwrap() = Contact::default();
+                self.seen.renewals.lock().unwrap().push(reason.clone());
+                self.tell(SourceEvent::Failed(SourceError::Unavailable(reason)));
+                self.detach();
             }
             Order::Lose(partitions) => {
                 self.assigned.retain(|partition| !partitions.contains(partition));

@@ -1,8 +1,8 @@
 //! The consumer and its place in the group: rebalances are noted here and answered later, by command.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hitstream_domain::progress::PartitionId;
@@ -14,7 +14,10 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka_sys::RDKafkaRespErr;
 use tracing::{debug, error, info, warn};
 
+use super::place::Place;
 use super::seldom::Seldom;
+use crate::clock;
+use crate::contact::Unconfirmed;
 use crate::settings::{DEFAULT_SESSION_TIMEOUT_MS, KafkaSettings};
 use crate::source::SourceError;
 
@@ -54,6 +57,9 @@ const REQUIRED: &[(&str, &str)] = &[
     ("auto.offset.reset", "error"),
 ];
 
+/// How often a member's client tells at which step of joining it is.
+const STATISTICS: (&str, &str) = ("statistics.interval.ms", "2000");
+
 /// What the client has called back with.
 #[derive(Debug)]
 pub(super) enum Note {
@@ -66,9 +72,10 @@ pub(super) enum Note {
 }
 
 /// Notes callbacks for the poller. librdkafka waits for the answer, which need not come from the callback.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Membership {
     notes: Mutex<VecDeque<Note>>,
+    place: Mutex<Place>,
     said: Mutex<Seldom<Option<RDKafkaErrorCode>>>,
     trouble: Mutex<Option<String>>,
     leaving: AtomicBool,
@@ -76,24 +83,51 @@ pub(super) struct Membership {
     is_quiet: bool,
 }
 
+impl Default for Membership {
+    fn default() -> Self {
+        Self {
+            notes: Mutex::default(),
+            place: Mutex::new(Place::new(clock::monotonic())),
+            said: Mutex::default(),
+            trouble: Mutex::default(),
+            leaving: AtomicBool::new(false),
+            is_quiet: false,
+        }
+    }
+}
+
 impl Membership {
     /// The oldest note not yet heeded.
     pub(super) fn next(&self) -> Option<Note> {
-        self.notes.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop_front()
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 
     /// What the client last complained of: a refused connection, refused credentials.
     pub(super) fn trouble(&self) -> Option<String> {
-        self.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// From now on revocations are answered at once.
+    /// From now on rebalances are answered at once.
     pub(super) fn leave(&self) {
         self.leaving.store(true, Relaxed);
     }
 
+    /// What the group has not confirmed.
+    pub(super) fn unconfirmed(&self) -> Option<Unconfirmed> {
+        self.place().unconfirmed(clock::monotonic())
+    }
+
+    /// The group's partitions were taken up.
+    pub(super) fn taken_up(&self) {
+        self.place().taken_up();
+    }
+
+    fn place(&self) -> MutexGuard<'_, Place> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn note(&self, note: Note) {
-        self.notes.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push_back(note);
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).push_back(note);
     }
 }
 
@@ -111,9 +145,13 @@ impl ClientContext for Membership {
         }
     }
 
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.place().told(clock::monotonic(), statistics);
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
         let code = error.rdkafka_error_code();
-        let mut said = self.said.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         if self.is_quiet {
             debug!(%error, reason, "Kafka client");
         } else if said.is_news(code) {
@@ -124,8 +162,7 @@ impl ClientContext for Membership {
         } else {
             // "… failed: Connection refused (after 0ms in state CONNECT, 3 identical error(s) suppressed)"
             let reason = reason.split(" (after ").next().unwrap_or(reason);
-            let mut trouble =
-                self.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
             *trouble = Some(reason.to_owned());
         }
     }
@@ -141,8 +178,9 @@ impl ConsumerContext for Membership {
         let numbers: Vec<PartitionId> =
             partitions.elements().iter().map(|element| PartitionId(element.partition())).collect();
         match event {
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
-                self.note(Note::Assign(numbers))
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS if !self.leaving.load(Relaxed) => {
+                self.place().assigned();
+                self.note(Note::Assign(numbers));
             }
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS if !self.leaving.load(Relaxed) => {
                 self.note(Note::Revoke(numbers));
@@ -185,6 +223,10 @@ pub(super) fn close(consumer: &Consumer) {
         debug!(%error, "the group is not left in order");
         return;
     }
+    // Also what it was asked before and nobody answered, which it would wait for; in a client that ends this lets go all.
+    if let Err(error) = unassign(consumer, &TopicPartitionList::new()) {
+        debug!(%error, "partitions could not be let go");
+    }
     while !consumer.closed() {
         consumer.poll(Duration::from_millis(50));
     }
@@ -195,17 +237,26 @@ pub(super) fn forget_callbacks(consumer: &Consumer) {
     while consumer.poll(Duration::ZERO).is_some() || consumer.context().next().is_some() {}
 }
 
-/// Makes the client.
+/// Makes the client of a member.
+pub(super) fn member(settings: &KafkaSettings) -> Result<Consumer, SourceError> {
+    with_context(settings, Membership::default(), Some(STATISTICS))
+}
+
+/// Makes a client for questions, which joins nothing.
 pub(super) fn consumer(settings: &KafkaSettings) -> Result<Consumer, SourceError> {
-    with_context(settings, Membership::default())
+    with_context(settings, Membership::default(), None)
 }
 
 /// Makes a client for one question, whose answer has what it complains of.
 pub(super) fn asker(settings: &KafkaSettings) -> Result<Consumer, SourceError> {
-    with_context(settings, Membership { is_quiet: true, ..Membership::default() })
+    with_context(settings, Membership { is_quiet: true, ..Membership::default() }, None)
 }
 
-fn with_context(settings: &KafkaSettings, context: Membership) -> Result<Consumer, SourceError> {
+fn with_context(
+    settings: &KafkaSettings,
+    context: Membership,
+    own: Option<(&str, &str)>,
+) -> Result<Consumer, SourceError> {
     let mut config = ClientConfig::new();
     for (key, value) in DEFAULTS {
         if !(settings.uses_consumer_protocol() && BROKERS_DECIDE.contains(key)) {
@@ -229,8 +280,8 @@ fn with_context(settings: &KafkaSettings, context: Membership) -> Result<Consume
         }
         config.set(key, value);
     }
-    for (key, value) in REQUIRED {
-        config.set(*key, *value);
+    for (key, value) in REQUIRED.iter().copied().chain(own) {
+        config.set(key, value);
     }
     config.set("group.id", &settings.group);
     config.create_with_context(context).map_err(|error| {

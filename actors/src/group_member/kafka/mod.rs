@@ -3,9 +3,11 @@
 //! The thread never blocks on anything but the client: rebalances, feeds and releases are messages both ways, so that
 //! the group is served whatever the pipeline or PostgreSQL does.
 
+mod answers;
 mod group;
 mod inspect;
 mod membership;
+mod place;
 mod poller;
 mod position;
 mod queue;
@@ -15,7 +17,7 @@ mod topic;
 mod topic_id;
 mod watermarks;
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -26,11 +28,14 @@ use hitstream_domain::progress::{Offset, PartitionId};
 use rdkafka::consumer::Consumer as _;
 use tracing::warn;
 
+use self::answers::Answers;
 pub use self::group::GroupReport;
 pub use self::inspect::{KafkaReport, inspect};
 use self::membership::Consumer;
 use self::poller::{Command, Order, Poller};
 pub use self::watermarks::partition_range;
+use crate::clock;
+use crate::contact::Contact;
 use crate::link::Heart;
 use crate::messages::SourceEvent;
 use crate::settings::KafkaSettings;
@@ -42,6 +47,15 @@ const ASK_FOR_END: Duration = Duration::from_secs(5);
 /// How long the question for the topic's id may take: commits wait for the answer.
 const ASK_FOR_ID: Duration = Duration::from_secs(2);
 
+/// After so long without an answer another client asks.
+const ANOTHER_ASKER: Duration = Duration::from_secs(30);
+
+/// So many sessions a group may take to confirm a member while brokers answer. A member that died costs one.
+const SESSIONS: u32 = 2;
+/// So often that time is doubled, as long as one client after the other waits in vain: a group may be held up by others, and
+/// each new member makes it begin again.
+const DOUBLINGS: u32 = 4;
+
 /// A membership in a consumer group, for the life of the process: where the client breaks, another takes its place.
 pub struct KafkaSource {
     settings: KafkaSettings,
@@ -49,7 +63,16 @@ pub struct KafkaSource {
     member: Mutex<Member>,
     /// Asks questions, and joins nothing. Brokers answer a connection's requests one after another, and the member's
     /// wait there for up to half a second for records that do not come.
-    asker: Arc<Consumer>,
+    asker: Mutex<Asker>,
+    answers: Arc<Mutex<Answers>>,
+    /// Clients in a row that were given up without having been confirmed by the group.
+    given_up: AtomicU32,
+}
+
+/// A client for questions, and since when it is the one that asks.
+struct Asker {
+    consumer: Arc<Consumer>,
+    since: Duration,
 }
 
 /// A client and the thread that serves it.
@@ -77,7 +100,7 @@ impl Life {
 
 impl Member {
     fn join(settings: &KafkaSettings) -> Result<Self, SourceError> {
-        let consumer = Arc::new(membership::consumer(settings)?);
+        let consumer = Arc::new(membership::member(settings)?);
         consumer.subscribe(&[&settings.topic]).map_err(|error| {
             SourceError::Configuration(format!(
                 "topic {:?} cannot be subscribed to: {error}",
@@ -113,8 +136,10 @@ impl KafkaSource {
     /// `Configuration` where the client refuses a property.
     pub fn join(settings: KafkaSettings, stall_timeout: Duration) -> Result<Self, SourceError> {
         let member = Mutex::new(Member::join(&settings)?);
-        let asker = Arc::new(membership::consumer(&settings)?);
-        Ok(Self { settings, stall_timeout, member, asker })
+        let (consumer, since) = (Arc::new(membership::consumer(&settings)?), clock::monotonic());
+        let asker = Mutex::new(Asker { consumer, since });
+        let answers = Arc::new(Mutex::new(Answers::new(since)));
+        Ok(Self { settings, stall_timeout, member, asker, answers, given_up: AtomicU32::new(0) })
     }
 
     fn member(&self) -> MutexGuard<'_, Member> {
@@ -141,14 +166,36 @@ impl KafkaSource {
         }
     }
 
+    /// The client that asks; another one where this one has had no answer for long. A broker that comes back may name no
+    /// broker at all at first, itself included, and a client that hears that forgets all of them and never asks again
+    /// (librdkafka #5301).
+    fn asker(&self) -> Arc<Consumer> {
+        let now = clock::monotonic();
+        let mut asker = self.asker.lock().unwrap_or_else(PoisonError::into_inner);
+        let silence = self.answers.lock().unwrap_or_else(PoisonError::into_inner).silence(now);
+        if silence.min(now.saturating_sub(asker.since)) >= ANOTHER_ASKER
+            && let Ok(consumer) = membership::consumer(&self.settings)
+        {
+            let next = Asker { consumer: Arc::new(consumer), since: now };
+            let gone = std::mem::replace(&mut *asker, next);
+            // Its end waits for brokers.
+            thread::spawn(move || drop(gone));
+        }
+        Arc::clone(&asker.consumer)
+    }
+
     /// Runs a blocking question to the brokers beside the actors.
     fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Consumer, &str) -> Result<T, SourceError> + Send + 'static,
     ) -> BoxFuture<'static, Result<T, SourceError>> {
-        let (asker, topic) = (Arc::clone(&self.asker), self.settings.topic.clone());
+        let (asker, topic) = (self.asker(), self.settings.topic.clone());
+        let answers = Arc::clone(&self.answers);
         let asked = tokio::task::spawn_blocking(move || {
             let answer = question(&asker, &topic);
+            let mut answers = answers.lock().unwrap_or_else(PoisonError::into_inner);
+            answers.heard(clock::monotonic(), &answer);
+            drop(answers);
             membership::forget_callbacks(&asker);
             answer
         });
@@ -225,6 +272,18 @@ impl Source for KafkaSource {
         })
     }
 
+    fn contact(&self) -> Contact {
+        let unconfirmed = self.member().consumer.context().unconfirmed();
+        if unconfirmed.is_none() {
+            self.given_up.store(0, Relaxed);
+        }
+        let doublings = self.given_up.load(Relaxed).min(DOUBLINGS);
+        let patience = self.settings.session_timeout() * SESSIONS * (1 << doublings);
+        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let silence = answers.silence(clock::monotonic());
+        Contact { silence, answering: answers.answering(), unconfirmed, patience }
+    }
+
     fn feed(&self, generation: u64, feeds: Vec<Feed>) {
         self.command(Command::Order(generation, Order::Feed(feeds)));
     }
@@ -235,6 +294,11 @@ impl Source for KafkaSource {
 
     fn publish_offsets(&self, generation: u64, offsets: Vec<(PartitionId, Offset)>) {
         self.command(Command::Order(generation, Order::Publish(offsets)));
+    }
+
+    fn renew(&self, generation: u64, reason: String) {
+        self.given_up.fetch_add(1, Relaxed);
+        self.command(Command::Order(generation, Order::Renew(reason)));
     }
 
     fn leave(&self, generation: u64) {

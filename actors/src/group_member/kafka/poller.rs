@@ -45,6 +45,7 @@ pub(super) enum Order {
     Feed(Vec<Feed>),
     Release(Vec<PartitionId>),
     Publish(Vec<(PartitionId, Offset)>),
+    Renew(String),
     Leave,
 }
 
@@ -169,6 +170,7 @@ impl Poller {
                 Order::Feed(feeds) => self.feed(feeds),
                 Order::Release(partitions) => self.release(&partitions),
                 Order::Publish(offsets) => self.publish(&offsets),
+                Order::Renew(reason) => self.give_up(reason),
                 Order::Leave => {}
             },
             Command::Order(generation, _) => debug!(generation, "an order of a former generation"),
@@ -246,7 +248,7 @@ impl Poller {
                 generation.tell(SourceEvent::Assigned(partitions));
             }
             // The group waits for an answer, also where there is nothing to take up.
-            _ => self.answer("taken up", assign(&self.consumer, &self.list([]))),
+            _ => self.take_up(&self.list([])),
         }
     }
 
@@ -276,8 +278,14 @@ impl Poller {
             }
         }
         let list = self.list(from.iter().map(|(partition, at)| (*partition, Some(at.next))));
-        self.answer("taken up", assign(&self.consumer, &list));
+        self.take_up(&list);
         self.positions.extend(from);
+    }
+
+    fn take_up(&mut self, list: &TopicPartitionList) {
+        self.consumer.context().taken_up();
+        fault_point!("poller::taken_up", undone);
+        self.answer("taken up", assign(&self.consumer, list));
     }
 
     fn release(&mut self, partitions: &[PartitionId]) {
@@ -437,12 +445,20 @@ impl Poller {
         list
     }
 
+    /// Gives the client up: the next generation gets another.
+    fn give_up(&mut self, reason: String) {
+        self.life.end();
+        self.fail(SourceError::Unavailable(reason));
+    }
+
     /// After an answer to the group the client reads all other partitions on from where it believes them to be. With
     /// batches it counts the word that a partition has ended as a record (librdkafka #4844, in every release that
     /// rdkafka-sys has), and would skip one.
-    fn answer(&self, what: &str, outcome: Result<(), rdkafka::error::KafkaError>) {
+    ///
+    /// Where the client takes no answer, the group would wait for one for ever.
+    fn answer(&mut self, what: &str, outcome: Result<(), KafkaError>) {
         if let Err(error) = outcome {
-            warn!(%error, "partitions are not {what}");
+            return self.give_up(format!("partitions are not {what}: {error}"));
         }
         self.seek(self.positions.iter().map(|(partition, at)| (*partition, at.next)));
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use hitstream_domain::frontier::{PartitionClock, frontier};
 use hitstream_domain::progress::{Offset, PartitionId};
 use hitstream_domain::time::EventTime;
-use tokio_postgres::{Error, Row, Transaction};
+use tokio_postgres::{Client, Error, Row, Transaction};
 use tracing::warn;
 
 use super::commit::row_missing;
@@ -24,10 +24,15 @@ pub(super) const SURVEY: &str = "SELECT f.f, clock_timestamp(), p.partition, p.n
      FROM frontier f LEFT JOIN partition_progress p \
        ON p.incarnation = (SELECT max(incarnation) FROM partition_progress) ORDER BY p.partition";
 
+/// How long reading that may take: a few rows, which nobody locks for long.
+const SURVEY_LIMIT: Duration = Duration::from_secs(10);
+/// How long counting open rows may take.
+const COUNT_LIMIT: Duration = Duration::from_secs(60);
+
 /// Reads the frontier and all progress without a lock: good enough to decide whether an advance is due.
 pub(super) async fn survey(store: &PostgresStore) -> Result<Survey, StoreError> {
-    let connection = store.connection().await?;
-    let rows = connection.query(SURVEY, &[]).await.map_err(|error| classify(&error))?;
+    let ask = async |client: &Client| client.query(SURVEY, &[]).await;
+    let rows = store.within(SURVEY_LIMIT, "the frontier", ask).await?;
     read_survey(&rows)
 }
 
@@ -39,8 +44,8 @@ pub(super) async fn open(store: &PostgresStore) -> Result<Open, StoreError> {
          FROM (SELECT count(*) AS rows FROM {} GROUP BY window_start) AS windows",
         tables.open
     );
-    let connection = store.connection().await?;
-    let row = connection.query_one(&query, &[]).await.map_err(|error| classify(&error))?;
+    let ask = async |client: &Client| client.query_one(&query, &[]).await;
+    let row = store.within(COUNT_LIMIT, "open windows", ask).await?;
     Ok(Open { windows: row.get(0), rows: row.get(1) })
 }
 

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tokio_postgres::Error;
+use tokio_postgres::{Client, Error};
 use tracing::{debug, warn};
 
 use super::PostgresStore;
@@ -43,20 +43,24 @@ impl HungSessions {
     }
 }
 
+/// How long a look may take: it waits for no lock.
+const LIMIT: Duration = Duration::from_secs(10);
+
 /// Ends the sessions of frozen instances, as far as this role may.
 pub(super) async fn end_hung_sessions(store: &PostgresStore) {
-    if let Err(error) = look_and_end(store).await {
+    let looked =
+        store.within(LIMIT, "other sessions", async |client| look_and_end(store, client).await);
+    if let Err(error) = looked.await {
         debug!(%error, "sessions of other instances cannot be looked at");
     }
 }
 
-async fn look_and_end(store: &PostgresStore) -> Result<(), Error> {
-    let Ok(connection) = store.connection().await else { return Ok(()) };
-    let rows = connection.query(LOOK, &[&frontier_lock(&store.settings.schema)]).await?;
+async fn look_and_end(store: &PostgresStore, client: &Client) -> Result<(), Error> {
+    let rows = client.query(LOOK, &[&frontier_lock(&store.settings.schema)]).await?;
     let found = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     let hung = store.hung().look(clock::monotonic(), found);
     for pid in hung {
-        let ended = connection.query_one("SELECT pg_terminate_backend($1)", &[&pid]).await?;
+        let ended = client.query_one("SELECT pg_terminate_backend($1)", &[&pid]).await?;
         if ended.get(0) {
             warn!(pid, "another instance hangs amid a commit; its session is ended");
         }

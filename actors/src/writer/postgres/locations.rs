@@ -13,9 +13,9 @@ use hitstream_domain::geo::{GeoSource, Location};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
+use super::manager::Manager;
 use super::session::{
-    Connection, Failures, Manager, PostgresSettings, bounded_config, bounded_pool, classify,
-    connection,
+    Connection, Failures, PostgresSettings, bounded_config, bounded_pool, classify, connection,
 };
 use crate::enricher::ip2location::{Budget, Grant, LocationStore};
 use crate::store::StoreError;

@@ -13,6 +13,7 @@ mod frontier;
 mod hung;
 mod locations;
 mod locks;
+mod manager;
 mod migrations;
 mod pipeline;
 mod private;
@@ -36,7 +37,7 @@ use hitstream_domain::time::EventTime;
 use hitstream_domain::watermark::TimeRules;
 use tokio::runtime::Handle;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Config, IsolationLevel, NoTls, Transaction};
+use tokio_postgres::{Client, Config, Error, IsolationLevel, NoTls, Transaction};
 
 pub use close_open::CloseReport;
 pub use commit::ROW_MISSING;
@@ -51,7 +52,8 @@ pub use session::PostgresSettings;
 use self::days::KnownDays;
 use self::frontier::StuckWindows;
 use self::hung::HungSessions;
-use self::session::{Connection, Failures, Manager, classify, describe, session_config};
+use self::manager::Manager;
+use self::session::{Connection, Failures, classify, describe, session_config};
 use self::tables::RollupTables;
 use crate::metrics::Metrics;
 use crate::refuse::RefuseList;
@@ -250,6 +252,27 @@ impl PostgresStore {
         let got = got.await.map_err(|error| StoreError::Unavailable(error.to_string()))?;
         self.tell_connections();
         got
+    }
+
+    /// Waits for the answer to one question about `what` for at most `limit`; a session that owes it longer is given up,
+    /// and the next try gets another. Not for what may be committed by then.
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        what: &str,
+        question: impl AsyncFnOnce(&Client) -> Result<T, Error>,
+    ) -> Result<T, StoreError> {
+        let mut connection = self.connection().await?;
+        match tokio::time::timeout(limit, question(&connection)).await {
+            Ok(answer) => answer.map_err(|error| classify(&error)),
+            Err(_) => {
+                self.home.spawn(connection.give_up());
+                Err(StoreError::Unavailable(format!(
+                    "no answer about {what} for {} s: PostgreSQL hangs, or somebody holds a lock",
+                    limit.as_secs()
+                )))
+            }
+        }
     }
 }
 

@@ -3,18 +3,17 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use bb8_postgres::PostgresConnectionManager;
 use bb8_postgres::bb8::{
     Builder, CustomizeConnection, ErrorSink, Pool, PooledConnection, RunError,
 };
 use tokio::sync::watch;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Config, Error, NoTls};
+use tokio_postgres::{Config, Error};
 
 use super::locks::running_lock;
+use super::manager::{Manager, NoSession, Session};
 use crate::store::StoreError;
 
-pub(super) type Manager = PostgresConnectionManager<NoTls>;
 pub(super) type Connection = PooledConnection<'static, Manager>;
 
 /// How to reach PostgreSQL.
@@ -91,7 +90,7 @@ fn connecting(pool: Builder<Manager>, config: Config, failures: &Failures) -> Po
     pool.retry_connection(false)
         .test_on_check_out(false)
         .error_sink(Box::new(failures.clone()))
-        .build_unchecked(PostgresConnectionManager::new(config, NoTls))
+        .build_unchecked(Manager::new(config))
 }
 
 /// A session of a pool, as soon as there is one.
@@ -119,12 +118,12 @@ impl Failures {
     }
 }
 
-impl ErrorSink<Error> for Failures {
-    fn sink(&self, error: Error) {
-        self.0.send_replace(describe(&error));
+impl ErrorSink<NoSession> for Failures {
+    fn sink(&self, error: NoSession) {
+        self.0.send_replace(error.to_string());
     }
 
-    fn boxed_clone(&self) -> Box<dyn ErrorSink<Error>> {
+    fn boxed_clone(&self) -> Box<dyn ErrorSink<NoSession>> {
         Box::new(self.clone())
     }
 }
@@ -135,13 +134,14 @@ struct Presence {
     lock: i64,
 }
 
-impl CustomizeConnection<Client, Error> for Presence {
+impl CustomizeConnection<Session, NoSession> for Presence {
     fn on_acquire<'a>(
         &'a self,
-        client: &'a mut Client,
-    ) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>> {
+        session: &'a mut Session,
+    ) -> Pin<Box<dyn Future<Output = Result<(), NoSession>> + Send + 'a>> {
         Box::pin(async move {
-            client.execute("SELECT pg_advisory_lock_shared($1)", &[&self.lock]).await.map(|_| ())
+            session.execute("SELECT pg_advisory_lock_shared($1)", &[&self.lock]).await?;
+            Ok(())
         })
     }
 }
@@ -155,9 +155,9 @@ pub(super) fn classify(error: &Error) -> StoreError {
     }
 }
 
-fn classify_pool(error: &RunError<Error>) -> StoreError {
+fn classify_pool(error: &RunError<NoSession>) -> StoreError {
     match error {
-        RunError::User(error) => StoreError::Unavailable(describe(error)),
+        RunError::User(error) => StoreError::Unavailable(error.to_string()),
         RunError::TimedOut => {
             StoreError::Unavailable("no connection to PostgreSQL became free in time".to_owned())
         }
