@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::Bench;
 use crate::support::http::{address, get};
-use crate::support::monitoring::{Prometheus, SCRIPT};
+use crate::support::monitoring::{Alertmanager, Prometheus, SCRIPT};
 use crate::support::process::wait_until;
 use crate::support::traffic::committed;
 
@@ -42,4 +42,42 @@ fn every_query_of_the_dashboards_is_answered_by_the_live_pipeline() {
     }
     traffic.stop();
     running.stop();
+}
+
+#[test]
+fn alert_of_one_instance_holds_back_what_follows_there_and_nothing_of_the_others() {
+    let Some(alertmanager) = Alertmanager::start() else { return };
+    let fire = |name: &str, labels: &[&str]| {
+        let name = format!("alertname=Hitstream{name}");
+        alertmanager.fire(&[&[name.as_str(), "job=hitstream"], labels].concat());
+    };
+    let (a, b) = (["instance=a:8080"], ["instance=b:8080"]);
+    fire("PostgresAway", &a);
+    for name in ["NoCommits", "Backpressure", "LagUnknown"] {
+        fire(name, &a);
+        fire(name, &b);
+    }
+    for name in ["LagOld", "FrontierStuck"] {
+        fire(name, &["partition=3"]);
+    }
+    fire("LagGrowing", &[]);
+    let follows =
+        ["HitstreamBackpressure a:8080", "HitstreamLagUnknown a:8080", "HitstreamNoCommits a:8080"];
+    let told = [
+        "HitstreamBackpressure b:8080",
+        "HitstreamFrontierStuck 3",
+        "HitstreamLagGrowing",
+        "HitstreamLagOld 3",
+        "HitstreamLagUnknown b:8080",
+        "HitstreamNoCommits b:8080",
+        "HitstreamPostgresAway a:8080",
+    ];
+    wait_until("each is judged", PATIENCE, || {
+        alertmanager.alerts("--inhibited") == follows && alertmanager.alerts("--active") == told
+    });
+    // Where no instance works, that explains the whole pipeline; and what is wrong at each explains that.
+    fire("NoInstanceReady", &[]);
+    fire("KafkaAway", &b);
+    let told = ["HitstreamKafkaAway b:8080", "HitstreamPostgresAway a:8080"];
+    wait_until("each is explained", PATIENCE, || alertmanager.alerts("--active") == told);
 }

@@ -2,6 +2,7 @@
 //!
 //! The real one is [`crate::group_member::kafka`].
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,6 +85,12 @@ pub struct PartitionRange {
     pub high: Offset,
 }
 
+/// Where each partition of a topic ends, as far as that is known.
+pub type PartitionEnds = BTreeMap<PartitionId, Option<Offset>>;
+
+/// Kafka timestamps of records, by partition; `None` for one that has none.
+pub type FirstTimestamps = BTreeMap<PartitionId, Option<EventTime>>;
+
 /// Where to start reading a partition, and where to send what comes.
 pub struct Feed {
     /// The partition.
@@ -149,6 +156,17 @@ pub trait Source: Send + Sync {
 
     /// Asks the broker where a partition ends now.
     fn end_of(&self, partition: PartitionId) -> BoxFuture<'static, Result<Offset, SourceError>>;
+
+    /// Asks the brokers where every partition of the topic ends now, at little cost to them; `None` for one whose broker
+    /// does not answer.
+    fn ends(&self) -> BoxFuture<'static, Result<PartitionEnds, SourceError>>;
+
+    /// Looks up the Kafka timestamp, if it has one, of the first record at each of these positions or behind it. Those that
+    /// are not found in time are left out.
+    fn first_timestamps(
+        &self,
+        positions: Vec<(PartitionId, Offset)>,
+    ) -> BoxFuture<'static, Result<FirstTimestamps, SourceError>>;
 
     /// Reads these partitions, which were assigned. This and what follows is heeded from the attached generation only: an
     /// actor of a former one may wake up late.

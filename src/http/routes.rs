@@ -59,8 +59,8 @@ pub(crate) struct Ready {
     pub(crate) ready: bool,
     /// Each part that keeps it from that, and why.
     pub(crate) reasons: BTreeMap<String, String>,
-    /// Records in Kafka that are not committed, of this instance's partitions.
-    pub(crate) lag_records: i64,
+    /// Records in Kafka that are not committed, of this instance's partitions; `None` while that is not known.
+    pub(crate) lag_records: Option<i64>,
     /// How long ago it committed something; `None` before.
     pub(crate) last_commit_seconds: Option<f64>,
 }
