@@ -277,10 +277,16 @@ impl Partitions {
         self.table().states.iter().filter_map(standing).collect()
     }
 
-    /// Records of the partitions that this instance reads that are not committed yet; `None` while that of one is not known.
+    /// Records of the partitions that this instance reads that are not committed yet; `None` while that of one is not
+    /// known, or while it reads none and nothing is known of the topic.
     pub fn lag(&self) -> Option<i64> {
         let now = clock::monotonic();
-        self.table().states.values().filter(|state| state.is_own).map(|state| state.lag(now)).sum()
+        let table = self.table();
+        let mut own = table.states.values().filter(|state| state.is_own).peekable();
+        if own.peek().is_none() && table.is_unknown(now) {
+            return None;
+        }
+        own.map(|state| state.lag(now)).sum()
     }
 }
 
@@ -411,6 +417,7 @@ mod tests {
     fn lag_that_is_not_known_is_absent_and_never_zero() {
         let metrics = Metrics::new();
         assert!(is_unknown(&metrics) && records(&metrics, "group").is_empty());
+        assert_eq!(metrics.partitions.lag(), None);
         metrics.partitions.begin(ZERO, Offset(5), None);
         assert!(is_unknown(&metrics), "nobody has told where it ends");
         assert!(records(&metrics, "partition").is_empty() && records(&metrics, "group").is_empty());
