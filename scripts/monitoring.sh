@@ -5,7 +5,9 @@
 #   scripts/monitoring.sh live PROMETHEUS_URL [POSTGRES_URL [FOLDER]]
 #                                    runs every query of every dashboard (default: POSTGRES_URL of the environment, and the
 #                                    dashboards in grafana/dashboards); scripts/monitoring/live.py says how
-#   scripts/monitoring.sh tool NAME  says where a tool is: promtool, prometheus, amtool
+#   scripts/monitoring.sh tool NAME  says where a tool is: promtool, prometheus, amtool, prometheus-alertmanager
+#   scripts/monitoring.sh alertmanager ARGUMENTS…
+#                                    becomes an Alertmanager, wherever it was found
 #   scripts/monitoring.sh selftest   plants faults and sees whether the two above find them
 #
 # What it needs is fetched into the user's cache when it is not there. Exits 0 when all is well, 1 when something is not,
@@ -53,6 +55,7 @@ main() {
     [[ -n ${PACKAGE_OF[${1:-none}]:-} ]] || die "tool wants one of ${!PACKAGE_OF[*]}"
     tool "$1"
     ;;
+  alertmanager) run_alertmanager "$@" ;;
   selftest) run_python "$ROOT/scripts/monitoring/selftest.py" ;;
   -h | --help | help) usage ;;
   *)

@@ -92,6 +92,13 @@ fn scrape_of_a_running_instance_is_what_prometheus_reads() {
     assert_eq!(health(&at, &[]).0, Some(69), "nobody is there any more");
 }
 
+/// Whether anything is told of lag.
+fn has_lag(scraped: &[(String, f64)]) -> bool {
+    scraped
+        .iter()
+        .any(|(series, _)| series.contains("_lag_records") || series.contains("_lag_seconds"))
+}
+
 #[test]
 fn instance_is_not_ready_while_postgresql_is_away_and_says_why() {
     let Some(postgres) = Server::start("postgres") else { return };
@@ -108,6 +115,8 @@ fn instance_is_not_ready_while_postgresql_is_away_and_says_why() {
     assert_eq!(get(&at, "/healthz").status, 200);
     let scraped = samples(&get(&at, "/metrics").body);
     assert!(scraped.contains(&("hitstream_ready".to_owned(), 0.0)), "{scraped:?}");
+    let unknown = ("hitstream_lag_unknown".to_owned(), 1.0);
+    assert!(scraped.contains(&unknown) && !has_lag(&scraped), "{scraped:?}");
     let waits = "hitstream_not_ready{part=\"postgres\"}".to_owned();
     assert!(scraped.contains(&(waits, 1.0)), "{scraped:?}");
     let (code, json) = health(&at, &[]);

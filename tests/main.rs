@@ -30,6 +30,7 @@ mod http;
 mod idle;
 mod import;
 mod instances;
+mod lag;
 mod make;
 mod metrics;
 mod mistakes;

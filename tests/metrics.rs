@@ -102,6 +102,22 @@ fn metrics_say_what_the_tables_say() {
     ] {
         assert_eq!(scrape.value(&format!("hitstream_geo_lookups_total{{{labels}}}")), hits);
     }
+    // What windows go by, and what may wait where.
+    for (series, seconds) in [
+        ("hitstream_window_size_seconds", 300.0),
+        ("hitstream_window_slide_seconds", 300.0),
+        ("hitstream_watermark_delay_seconds", 60.0),
+        ("hitstream_watermark_idle_timeout_seconds", 3_600.0),
+    ] {
+        assert_eq!(scrape.value(series), seconds, "{series}");
+    }
+    assert_eq!(scrape.value("hitstream_undecoded_records_max"), 200_000.0);
+    for actor in ["PartitionConsumer", "Enricher", "WindowShard", "Writer", "Ip2Location"] {
+        let series = |what| format!("hitstream_mailbox_messages{what}{{actor=\"{actor}\"}}");
+        assert!(scrape.value(&series("")) < scrape.value(&series("_max")), "{actor}");
+    }
+    // Nothing of the budget was reserved.
+    assert!(!scrape.0.contains_key("hitstream_ip2location_budget_left"));
     // Partitions: what is committed, how far, and who holds the frontier: the one that is empty.
     assert_eq!(scrape.value("hitstream_assigned_partitions"), 3.0);
     for (partition, next) in [(0, 5.0), (1, 3.0), (2, 0.0)] {
@@ -110,6 +126,14 @@ fn metrics_say_what_the_tables_say() {
         assert_eq!(scrape.value(&series("lag_records")), 0.0);
         assert_eq!(scrape.value(&series("lag_seconds")), 0.0);
     }
+    wait_until("what is open is counted", PATIENCE, || {
+        let scrape = Scrape::of(&at);
+        let rows = |rollup| format!("SELECT count(*) FROM open_{rollup}");
+        ["web_traffic", "web_traffic_by_country"].iter().all(|rollup| {
+            let told = scrape.0.get(&format!("hitstream_open_rows{{rollup=\"{rollup}\"}}"));
+            told.is_some_and(|told| *told > 0.0 && *told == bench.count(&rows(rollup)) as f64)
+        })
+    });
     let watermark = "SELECT extract(epoch FROM max(max_event_time) - interval '1 minute')::bigint \
                      FROM partition_progress WHERE partition = 0";
     let watermark = bench.count(watermark) as f64;
@@ -141,6 +165,8 @@ fn metrics_say_what_the_tables_say() {
 #[test]
 fn every_documented_metric_is_served_and_every_served_one_is_documented() {
     let Some(bench) = bench("documented") else { return };
+    // What is not known has no series: it is asked, so that it knows of its budget.
+    let bench = bench.with("HITSTREAM_ENRICH__PROVIDERS", "ip2location");
     let (running, at) = counted(&bench);
     let document =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/METRICS.md")).unwrap();

@@ -12,7 +12,7 @@ use crate::support::hit::Hit;
 use crate::support::http::{address, get, samples};
 use crate::support::ip2location::{Ip2LocationServer, Reply};
 use crate::support::mmdb::{Fixture, Value as Place};
-use crate::support::monitoring::{Prometheus, SCRIPT};
+use crate::support::monitoring::{Alertmanager, Prometheus, SCRIPT};
 use crate::support::process::wait_until;
 use crate::support::scratch::Folder;
 use crate::support::traffic::committed;
@@ -152,4 +152,42 @@ fn assert_planted_faults_are_found(prometheus: &Prometheus, bench: &Bench) {
         let is_it = |line: &&str| line.starts_with(&panel) && line.contains(words);
         assert!(found.iter().any(|line| is_it(&line)), "no {panel}… {words}: {said}");
     }
+}
+
+#[test]
+fn alert_of_one_instance_holds_back_what_follows_there_and_nothing_of_the_others() {
+    let Some(alertmanager) = Alertmanager::start() else { return };
+    let fire = |name: &str, labels: &[&str]| {
+        let name = format!("alertname=Hitstream{name}");
+        alertmanager.fire(&[&[name.as_str(), "job=hitstream"], labels].concat());
+    };
+    let (a, b) = (["instance=a:8080"], ["instance=b:8080"]);
+    fire("PostgresAway", &a);
+    for name in ["NoCommits", "Backpressure", "LagUnknown"] {
+        fire(name, &a);
+        fire(name, &b);
+    }
+    for name in ["LagOld", "FrontierStuck"] {
+        fire(name, &["partition=3"]);
+    }
+    fire("LagGrowing", &[]);
+    let follows =
+        ["HitstreamBackpressure a:8080", "HitstreamLagUnknown a:8080", "HitstreamNoCommits a:8080"];
+    let told = [
+        "HitstreamBackpressure b:8080",
+        "HitstreamFrontierStuck 3",
+        "HitstreamLagGrowing",
+        "HitstreamLagOld 3",
+        "HitstreamLagUnknown b:8080",
+        "HitstreamNoCommits b:8080",
+        "HitstreamPostgresAway a:8080",
+    ];
+    wait_until("each is judged", PATIENCE, || {
+        alertmanager.alerts("--inhibited") == follows && alertmanager.alerts("--active") == told
+    });
+    // Where no instance works, that explains the whole pipeline; and what is wrong at each explains that.
+    fire("NoInstanceReady", &[]);
+    fire("KafkaAway", &b);
+    let told = ["HitstreamKafkaAway b:8080", "HitstreamPostgresAway a:8080"];
+    wait_until("each is explained", PATIENCE, || alertmanager.alerts("--active") == told);
 }

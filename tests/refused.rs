@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::support::hit::{Hit, Sendable, noise};
+use crate::support::http::{address, get, samples};
 use crate::support::model::Model;
 use crate::support::process::{Finished, wait_until};
 use crate::support::{Bench, kafka};
 
 const PARTITIONS: i32 = 3;
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A bench whose tables are there, so that a test can put a constraint on them.
 fn prepared(bench: Option<Bench>, ddl: &str) -> Option<Bench> {
@@ -280,6 +282,64 @@ fn window_that_the_final_table_refuses_stays_open_and_holds_up_no_other() {
     bench.sql().batch_execute("DROP INDEX long").unwrap();
     bench.run_until_end();
     assert_eq!(bench.count("SELECT sum(num_hits)::bigint FROM aggregated_web_traffic"), 12);
+}
+
+#[test]
+fn window_that_the_final_table_refuses_is_told_to_those_who_watch() {
+    let ddl = "ALTER TABLE aggregated_web_traffic ADD CONSTRAINT no_bad CHECK (host <> 'bad')";
+    let Some(bench) = prepared(Bench::new("refused_told"), ddl) else { return };
+    let bench = bench.with("HITSTREAM_FLUSH__INTERVAL", "100ms");
+    let send = |hits: &[(i64, &str)]| {
+        for partition in 0..PARTITIONS {
+            let hit = |(second, host): &(i64, &str)| Hit::at(*second).host(host).record();
+            bench.send(partition, &hits.iter().map(hit).collect::<Vec<_>>());
+        }
+    };
+    let windows = |bench: &Bench| bench.done(&["status", "--json"]).json()["open_windows"].clone();
+    let start = || {
+        let mut running = bench.hitstream(&["run"]).start();
+        let at = address(&mut running);
+        (running, at)
+    };
+    let refused = |at: &str, number: f64| {
+        let told = ("hitstream_refused_windows".to_owned(), number);
+        samples(&get(at, "/metrics").body).contains(&told)
+    };
+    send(&[(0, "bad"), (400, "good")]);
+    let (running, at) = start();
+    wait_until("it is told", PATIENCE, || refused(&at, 1.0));
+    // It is the only one that is final: whether it is only about to be moved shows with time.
+    assert_eq!(windows(&bench)[0]["is_final"], true);
+    let later = "UPDATE frontier SET updated_at = updated_at - interval '2 minutes'";
+    bench.sql().batch_execute(later).unwrap();
+    assert_eq!(
+        (windows(&bench)[0]["is_overdue"].as_bool(), windows(&bench)[1]["is_overdue"].as_bool()),
+        (Some(true), Some(false))
+    );
+    let words = bench.done(&["status"]).stdout;
+    assert!(
+        words.contains("but not moved: the final tables refuse it, or no instance runs"),
+        "{words}"
+    );
+    // Another one is moved past it.
+    send(&[(1_800, "good")]);
+    wait_until("the next is moved", PATIENCE, || {
+        bench.count("SELECT count(*) FROM aggregated_web_traffic") == 1
+    });
+    assert_eq!(windows(&bench)[0]["is_overdue"], true);
+    let words = bench.done(&["status"]).stdout;
+    assert!(words.contains("it is final, but the final tables refuse it"), "{words}");
+    assert!(refused(&at, 1.0));
+    running.stop();
+    bench.sql().batch_execute("ALTER TABLE aggregated_web_traffic DROP CONSTRAINT no_bad").unwrap();
+    let (running, at) = start();
+    wait_until("it is moved", PATIENCE, || {
+        bench.count("SELECT count(*) FROM aggregated_web_traffic") == 2
+    });
+    wait_until("that is told", PATIENCE, || refused(&at, 0.0));
+    assert_eq!(windows(&bench)[0]["is_overdue"], false);
+    running.stop();
+    bench.clean_audit();
 }
 
 #[test]

@@ -81,8 +81,10 @@ fn all_that_is_told_is_what_tables_and_kafka_have_while_nothing_runs() {
 
     // The windows from 300 and from 900 are open; what ends at 300 is final.
     let windows = json!([
-        {"window_start": time(300), "window_end": time(600), "rows": 1, "hits": 3, "is_final": false, "waits_for": [1, 2]},
-        {"window_start": time(900), "window_end": time(1200), "rows": 1, "hits": 1, "is_final": false, "waits_for": [0, 1, 2]},
+        {"window_start": time(300), "window_end": time(600), "rows": 1, "hits": 3, "is_final": false, "is_overdue": false,
+         "waits_for": [1, 2]},
+        {"window_start": time(900), "window_end": time(1200), "rows": 1, "hits": 1, "is_final": false, "is_overdue": false,
+         "waits_for": [0, 1, 2]},
     ]);
     assert_eq!((&status["open_windows"], &status["open_windows_total"]), (&windows, &json!(2)));
     let ledger = json!({

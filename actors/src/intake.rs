@@ -41,10 +41,18 @@ pub struct Held {
     pub keys: usize,
     /// Keys at which it is cut.
     pub keys_max: usize,
+    /// Records of the accumulating epoch.
+    pub records: usize,
+    /// Records at which it is cut.
+    pub records_max: usize,
     /// Bytes that are not decoded yet.
     pub undecoded_bytes: usize,
     /// Undecoded bytes at which no more is taken.
     pub undecoded_bytes_max: usize,
+    /// Records that are not decoded yet.
+    pub undecoded_records: usize,
+    /// Undecoded records at which no more is taken, also where the epoch holds none yet.
+    pub undecoded_records_max: usize,
 }
 
 /// Memory of one batch on its way to a consumer: given back when the batch is dropped, whether it was decoded or not.
@@ -86,8 +94,12 @@ impl Intake {
             events: self.events.load(Relaxed),
             keys: self.keys.load(Relaxed),
             keys_max: self.limits.max_keys,
+            records: self.events.load(Relaxed),
+            records_max: self.limits.max_events,
             undecoded_bytes: self.undecoded_bytes.load(Relaxed),
             undecoded_bytes_max: MAX_UNDECODED_BYTES,
+            undecoded_records: self.undecoded_records.load(Relaxed),
+            undecoded_records_max: self.limits.max_keys.min(self.limits.max_events),
         }
     }
 

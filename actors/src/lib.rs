@@ -30,6 +30,7 @@ pub mod faults;
 pub mod finalizer;
 pub mod group_member;
 pub mod intake;
+pub mod lag;
 pub mod link;
 pub mod messages;
 pub mod metrics;

@@ -2,6 +2,7 @@
 //!
 //! The real one is [`crate::group_member::kafka`].
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -85,6 +86,12 @@ pub struct PartitionRange {
     pub high: Offset,
 }
 
+/// Where each partition of a topic ends, as far as that is known.
+pub type PartitionEnds = BTreeMap<PartitionId, Option<Offset>>;
+
+/// Kafka timestamps of records, by partition; `None` for one that has none.
+pub type FirstTimestamps = BTreeMap<PartitionId, Option<EventTime>>;
+
 /// Where to start reading a partition, and where to send what comes.
 pub struct Feed {
     /// The partition.
@@ -153,6 +160,17 @@ pub trait Source: Send + Sync {
 
     /// How it stands with brokers and group; asks nobody.
     fn contact(&self) -> Contact;
+
+    /// Asks the brokers where every partition of the topic ends now, at little cost to them; `None` for one whose broker
+    /// does not answer.
+    fn ends(&self) -> BoxFuture<'static, Result<PartitionEnds, SourceError>>;
+
+    /// Looks up the Kafka timestamp, if it has one, of the first record at each of these positions or behind it. Those that
+    /// are not found in time are left out.
+    fn first_timestamps(
+        &self,
+        positions: Vec<(PartitionId, Offset)>,
+    ) -> BoxFuture<'static, Result<FirstTimestamps, SourceError>>;
 
     /// Reads these partitions, which were assigned. This and what follows is heeded from the attached generation only: an
     /// actor of a former one may wake up late.

@@ -131,12 +131,12 @@ pub trait Store: Send + Sync {
 }
 
 /// What is not final yet.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Open {
     /// Windows.
     pub windows: i64,
-    /// Rows of the first rollup in them.
-    pub rows: i64,
+    /// Rows in them, each a key in one window, of each rollup in the order of `ROLLUPS`.
+    pub rows: Vec<i64>,
 }
 
 /// Whether idle claims count.

@@ -4,7 +4,8 @@
 
 CACHE=${XDG_CACHE_HOME:-${HOME:-~}/.cache}/hitstream
 # Debian's names of the packages, and the programs in them.
-declare -A PACKAGE_OF=([promtool]=prometheus [prometheus]=prometheus [amtool]=prometheus-alertmanager)
+declare -A PACKAGE_OF=([promtool]=prometheus [prometheus]=prometheus [amtool]=prometheus-alertmanager
+  [prometheus-alertmanager]=prometheus-alertmanager)
 PYTHON_PACKAGES=('promql-parser==0.12.0' 'grafana-foundation-sdk==1769699379!11.6.0' 'PyYAML==6.0.4')
 
 say() { printf 'monitoring: %s\n' "$*"; }
@@ -24,6 +25,20 @@ tool() {
   if command -v "$name"; then return 0; fi
   if [[ ! -x $kept/$name ]]; then fetch_debian "$package" >&2; fi
   printf '%s\n' "$kept/$name"
+}
+
+# run_alertmanager ARGUMENTS…: becomes the Alertmanager. Debian's looks for its templates beneath /usr/share alone; where it
+# was only unpacked it is shown them there, and nobody else is.
+run_alertmanager() {
+  local program share own=(unshare --mount)
+  program=$(tool prometheus-alertmanager)
+  share=${program%/bin/*}/share
+  if [[ $program != "$CACHE"/* ]]; then exec "$program" "$@"; fi
+  if ((EUID != 0)); then own+=(--map-root-user); fi
+  # shellcheck disable=SC2016  # for the shell that is started
+  own+=(sh -ec 'mount -t overlay -o lowerdir="$0:/usr/share" overlay /usr/share; exec "$@"' "$share")
+  "${own[@]}" true || unavailable 'this system does not let the Alertmanager have its templates: put a whole one on PATH'
+  exec "${own[@]}" "$program" "$@"
 }
 
 # Unpacked rather than installed: installing would start a service.

@@ -148,8 +148,8 @@ impl fmt::Display for Health {
             Some(seconds) => format!("last commit {seconds:.1} s ago"),
             None => "no commit yet".to_owned(),
         };
-        let is_ready = if *ready { "ready" } else { "not ready" };
         let lag = lag_records.map_or_else(|| "unknown".to_owned(), |lag| lag.to_string());
+        let is_ready = if *ready { "ready" } else { "not ready" };
         writeln!(f, "{is_ready}; lag {lag}, {commit}")
     }
 }

@@ -71,12 +71,13 @@ Kafka timestamp, which producers set. frontier: what the partition is to it, as 
 final once the frontier has passed its end. The frontier itself is moved when that may make a window final: in between
 it lies behind the least watermark. last commit, by: who last committed something of the partition, and when; an
 instance commits only what is new, and claims to be idle. waits for: partitions whose watermark is behind the window's
-end. Of many open windows the 20 that end first are shown.
+end. A window that is final is moved within seconds, unless an index, constraint or trigger on the final tables refuses
+it: then it is overdue. Of many open windows the 20 that end first are shown.
 --json: {topic, group, database, frontier, frontier_age_seconds, held_by, lag_records, partitions: [{partition,
 next_offset, end_offset, lag_records, oldest_unread_seconds, watermark, state, idle_seconds_left, owner,
-last_commit_seconds}], open_windows: [{window_start, window_end, rows, hits, is_final, waits_for}], open_windows_total,
-ledger: {records, accepted, rejected, sanitised, stored, counted, late, diverted, lost}, instances: [{owner, partitions,
-last_commit_seconds}], notes, error}. state: holds, ahead, idle, released. What is not known is null. error: null, or why
+last_commit_seconds}], open_windows: [{window_start, window_end, rows, hits, is_final, is_overdue, waits_for}],
+open_windows_total, ledger: {records, accepted, rejected, sanitised, stored, counted, late, diverted, lost}, instances:
+[{owner, partitions, last_commit_seconds}], notes, error}. state: holds, ahead, idle, released. What is not known is null. error: null, or why
 the lag is not known; where nothing can be told, error is all there is.
 Exit codes: 64 no pipeline has run yet, or there is no such topic; 69 PostgreSQL or Kafka stayed out of reach. Where only
 Kafka did, what the tables tell is shown all the same.";
@@ -96,7 +97,8 @@ service is out of reach or refuses.
 
 --health asks a running instance for /healthz and /readyz, with http.token where that is set, and gives up after 2 s.
 --health --json: {url, alive, ready, reasons, lag_records, last_commit_seconds}. reasons: each part that keeps it from its
-work (kafka, postgres, actors, commits), and why. Where nobody answers, error is all there is.
+work (kafka, postgres, actors, commits), and why. lag_records: null while it is not known. Where nobody answers, error is
+all there is.
 Exit codes then: 0 it is ready; 1 it is not; 64 its token is another, or it is not known where it answers; 69 nobody answers.";
 
 /// What applies to every command: a line each, for every command's help repeats them.

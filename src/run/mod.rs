@@ -13,6 +13,7 @@ use hitstream_actors::backoff::Backoff;
 use hitstream_actors::enricher::ip2location::LocationStore;
 use hitstream_actors::enricher::{DailyKeyHandle, Providers, RemoteLocator};
 use hitstream_actors::group_member::kafka::KafkaSource;
+use hitstream_actors::lag::watch_lag;
 use hitstream_actors::messages::Fatal;
 use hitstream_actors::metrics::Metrics;
 use hitstream_actors::readiness::{Part, Readiness};
@@ -51,6 +52,8 @@ const LOOK_AT_DATABASES: Duration = Duration::from_secs(10);
 /// Settings that fit neither topic nor tables nor this machine, and a service out of reach where waiting has a limit.
 pub fn run(loaded: &Loaded, args: &RunArgs) -> Result<Outcome, CliError> {
     let (config, vitals) = (&loaded.config, Vitals::default());
+    let (window, watermark) = (&config.window, &config.watermark);
+    vitals.metrics.goes_by(window.size, window.slide, watermark.delay, watermark.idle_timeout);
     // From before anything is waited for, until after all has ended.
     let _server = health::serve(loaded, args, &vitals)?;
     if args.topic.create_topic {
@@ -89,6 +92,8 @@ async fn pipeline(
         () = signals.next() => return Ok(Stopped::BySignal),
     };
     let (blueprint, source, store) = prepared?;
+    let partitions = blueprint.metrics.partitions.clone();
+    tokio::spawn(watch_lag(source.clone(), store.clone(), partitions));
     tokio::spawn(health::watch_commits(vitals, health::stall(config)));
     tokio::spawn(keep_databases_fresh(blueprint.providers.clone()));
     if config.privacy.ip == KeptIp::Hash {

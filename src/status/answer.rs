@@ -13,6 +13,10 @@ use crate::cli::moment::Moment;
 use crate::config::Config;
 use crate::frontier::{Standing, State, standings};
 
+/// Seconds after which a final window should have been moved: it takes one or two, and one that was refused is tried again
+/// after a minute.
+const OVERDUE_AFTER: f64 = 60.0;
+
 /// The answer. Serialized, it is that of `status --json`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Answer<'a> {
@@ -68,6 +72,11 @@ pub(crate) struct WindowAnswer {
     pub(crate) hits: i64,
     /// Whether the frontier has passed it: it is only left to be moved.
     pub(crate) is_final: bool,
+    /// Whether it should have been moved long ago.
+    pub(crate) is_overdue: bool,
+    /// Whether later ones were moved, and it was not: the final tables refuse it.
+    #[serde(skip)]
+    pub(crate) is_refused: bool,
     /// Partitions whose watermark is behind its end and that hold the frontier or would.
     pub(crate) waits_for: Vec<i32>,
 }
@@ -158,12 +167,17 @@ fn window(facts: &Facts, standings: &[Standing], window: &OpenWindow) -> WindowA
     let is_awake = |s: &&Standing| matches!(s.state, State::Holds | State::Ahead);
     let is_behind = |s: &&Standing| s.watermark.is_none_or(|watermark| watermark < window.end);
     let behind = standings.iter().filter(is_awake).filter(is_behind);
+    let length = window.end.as_micros().saturating_sub(window.start.as_micros());
+    let next_end = EventTime::from_micros(window.end.as_micros().saturating_add(length));
+    let is_old = facts.frontier_age > OVERDUE_AFTER || next_end <= facts.frontier.frontier;
     WindowAnswer {
         window_start: Moment(window.start),
         window_end: Moment(window.end),
         rows: window.rows,
         hits: window.hits,
         is_final,
+        is_overdue: is_final && (is_old || window.is_passed_over),
+        is_refused: window.is_passed_over,
         waits_for: if is_final { Vec::new() } else { behind.map(|s| s.partition.0).collect() },
     }
 }

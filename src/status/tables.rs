@@ -46,6 +46,8 @@ pub(super) struct OpenWindow {
     pub(super) end: EventTime,
     pub(super) rows: i64,
     pub(super) hits: i64,
+    /// Whether a later one was moved to the final rows.
+    pub(super) is_passed_over: bool,
 }
 
 /// Most windows that are told of one by one.
@@ -84,9 +86,9 @@ async fn read_snapshot(client: &mut Client) -> Result<Result<Facts, bool>, Error
         return Ok(Err(progress.is_some()));
     };
     let pipeline = snapshot.query_one(PIPELINE, &[]).await?;
-    let (windows, windows_total) = windows(&snapshot).await?;
     let ledger = snapshot.query_one(LEDGER, &[]).await?;
     let partitions = snapshot.query(PROGRESS, &[]).await?;
+    let (windows, windows_total) = windows(&snapshot).await?;
     Ok(Ok(Facts {
         frontier,
         topic: pipeline.get(0),
@@ -126,13 +128,18 @@ fn age(row: &Row, column: usize) -> f64 {
 
 /// The earliest windows, and how many there are.
 async fn windows(snapshot: &Transaction<'_>) -> Result<(Vec<OpenWindow>, i64), Error> {
+    let name = WEB_TRAFFIC.name;
     let micros = |column: &str| format!("(extract(epoch FROM {column}) * 1000000)::bigint");
+    // The later rows of a table that only grows are its last: to read it from its first would take long.
+    snapshot.batch_execute("SET LOCAL enable_seqscan = off").await?;
     let query = format!(
-        "SELECT {}, {}, count(*), sum(num_hits)::bigint, count(*) OVER () FROM open_{} \
-         GROUP BY window_start, window_end ORDER BY window_end, window_start LIMIT {WINDOWS}",
+        "SELECT {}, {}, rows, hits, total, window_end <= f AND EXISTS \
+           (SELECT FROM aggregated_{name} AS later WHERE later.window_start > open.window_start) \
+         FROM (SELECT window_start, window_end, count(*) AS rows, sum(num_hits)::bigint AS hits, count(*) OVER () AS total \
+               FROM open_{name} GROUP BY window_start, window_end ORDER BY window_end, window_start LIMIT {WINDOWS}) AS open, \
+              frontier ORDER BY window_end, window_start",
         micros("window_start"),
         micros("window_end"),
-        WEB_TRAFFIC.name
     );
     let rows = snapshot.query(&query, &[]).await?;
     let window = |row: &Row| OpenWindow {
@@ -140,6 +147,7 @@ async fn windows(snapshot: &Transaction<'_>) -> Result<(Vec<OpenWindow>, i64), E
         end: EventTime::from_micros(row.get(1)),
         rows: row.get(2),
         hits: row.get(3),
+        is_passed_over: row.get(5),
     };
     let total = rows.first().map_or(0, |row| row.get(4));
     Ok((rows.iter().map(window).collect(), total))

@@ -124,7 +124,12 @@ fn partitions(partitions: &[PartitionAnswer]) -> Table<8> {
 }
 
 fn waits_for(window: &WindowAnswer) -> String {
-    if window.is_final {
+    if window.is_refused {
+        "nothing: it is final, but the final tables refuse it, as the log says".to_owned()
+    } else if window.is_overdue {
+        "nothing: it is final, but not moved: the final tables refuse it, or no instance runs"
+            .to_owned()
+    } else if window.is_final {
         "nothing: it is final, and about to be moved".to_owned()
     } else if window.waits_for.is_empty() {
         "a newer hit, or an instance that runs".to_owned()

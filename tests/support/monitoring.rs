@@ -25,6 +25,93 @@ pub(crate) fn tool(name: &str) -> Option<PathBuf> {
     Some(String::from_utf8(said.stdout).unwrap().trim().into())
 }
 
+/// An address where nobody listens yet.
+fn free_address() -> String {
+    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    free.local_addr().unwrap().to_string()
+}
+
+/// An Alertmanager with the project's configuration.
+pub(crate) struct Alertmanager {
+    child: Child,
+    amtool: PathBuf,
+    url: String,
+    _folder: Folder,
+}
+
+impl Alertmanager {
+    /// Starts one that is alone.
+    pub(crate) fn start() -> Option<Self> {
+        let amtool = tool("amtool")?;
+        let folder = Folder::new();
+        let address = free_address();
+        let config = concat!(env!("CARGO_MANIFEST_DIR"), "/config/alertmanager/alertmanager.yml");
+        let child = Command::new(SCRIPT)
+            .arg("alertmanager")
+            .arg(format!("--config.file={config}"))
+            .arg(format!("--storage.path={}", folder.path("data").display()))
+            .arg(format!("--web.listen-address={address}"))
+            .arg("--cluster.listen-address=")
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(folder.path("log")).unwrap())
+            .spawn()
+            .unwrap();
+        let url = format!("http://{address}");
+        let mut alertmanager = Self { child, amtool, url, _folder: folder };
+        let mut is_unavailable = false;
+        wait_until("the Alertmanager is ready", Duration::from_secs(30), || {
+            let ended = alertmanager.child.try_wait().unwrap();
+            let log = std::fs::read_to_string(alertmanager._folder.path("log")).unwrap();
+            is_unavailable = ended.and_then(|ended| ended.code()) == Some(UNAVAILABLE);
+            if is_unavailable {
+                skip(log.trim());
+                return true;
+            }
+            assert!(ended.is_none(), "{ended:?}: {log}");
+            std::net::TcpStream::connect(&address).is_ok()
+                && get(&address, "/-/ready").status == 200
+        });
+        (!is_unavailable).then_some(alertmanager)
+    }
+
+    /// Tells it of an alert that fires: its labels, as `name=value`.
+    pub(crate) fn fire(&self, labels: &[&str]) {
+        self.amtool(&[&["alert", "add"], labels].concat());
+    }
+
+    /// The alerts that it holds back, or those that it does not: `name label…` of each, in order.
+    pub(crate) fn alerts(&self, state: &str) -> Vec<String> {
+        let said = self.amtool(&["alert", "query", state, "-o", "json"]);
+        let alerts: Vec<serde_json::Value> = serde_json::from_str(&said).unwrap();
+        let words = |alert: &serde_json::Value| {
+            let labels = alert["labels"].as_object().unwrap();
+            let name = labels["alertname"].as_str().unwrap().to_owned();
+            let others =
+                labels.iter().filter(|(label, _)| *label != "alertname" && *label != "job");
+            let others = others.map(|(_, value)| value.as_str().unwrap().to_owned());
+            [name].into_iter().chain(others).collect::<Vec<_>>().join(" ")
+        };
+        let mut found: Vec<String> = alerts.iter().map(words).collect();
+        found.sort();
+        found
+    }
+
+    fn amtool(&self, arguments: &[&str]) -> String {
+        let url = format!("--alertmanager.url={}", self.url);
+        let said = Command::new(&self.amtool).arg(url).args(arguments).output().unwrap();
+        assert!(said.status.success(), "{arguments:?}: {said:?}");
+        String::from_utf8(said.stdout).unwrap()
+    }
+}
+
+impl Drop for Alertmanager {
+    fn drop(&mut self) {
+        // Where it has ended already there is nothing to do.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
 /// A Prometheus with the project's configuration and rules, for some instances.
 pub(crate) struct Prometheus {
     child: Child,
@@ -55,10 +142,7 @@ impl Prometheus {
         });
         let file = folder.path("prometheus.yml");
         std::fs::write(&file, text).unwrap();
-        let address = {
-            let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-            free.local_addr().unwrap().to_string()
-        };
+        let address = free_address();
         let child = Command::new(program)
             .arg(format!("--config.file={}", file.display()))
             .arg(format!("--storage.tsdb.path={}", folder.path("data").display()))

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, WrapFuture};
 use hitstream_domain::progress::{Offset, PartitionId};
+use hitstream_domain::rollup::ROLLUPS;
 use hitstream_domain::time::EventTime;
 use hitstream_domain::watermark::TimeRules;
 use tracing::{Instrument, debug, error_span, info, warn};
@@ -133,7 +134,9 @@ impl Finalizer {
             match store.open().await {
                 Ok(open) => {
                     metrics.open_windows.set(open.windows);
-                    metrics.open_rows.set(open.rows);
+                    for (rollup, rows) in ROLLUPS.iter().zip(open.rows) {
+                        metrics.open_rows.with_label_values(&[rollup.name]).set(rows);
+                    }
                 }
                 Err(error) => debug!(%error, "open windows are not counted"),
             }

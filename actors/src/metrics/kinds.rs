@@ -52,6 +52,12 @@ impl Kind for HistogramVec {
     }
 }
 
+impl Kind for MaybeGauge {
+    fn make(name: &str, help: &str, _: &[&str]) -> prometheus::Result<Self> {
+        Ok(Self(IntGaugeVec::new(Opts::new(name, help), &[])?))
+    }
+}
+
 impl Kind for BulkHistogram {
     fn make(name: &str, help: &str, _: &[&str]) -> prometheus::Result<Self> {
         let desc = Desc::new(name.to_owned(), help.to_owned(), Vec::new(), Default::default())?;
@@ -60,6 +66,37 @@ impl Kind for BulkHistogram {
             counts: std::array::from_fn(|_| AtomicU64::new(0)),
             sum_micros: AtomicU64::new(0),
         })))
+    }
+}
+
+/// A gauge that is absent while its value is not known: a zero would be one.
+#[derive(Clone, Debug)]
+pub struct MaybeGauge(IntGaugeVec);
+
+impl MaybeGauge {
+    /// Tells the value, or that it is not known.
+    pub fn set(&self, value: Option<i64>) {
+        match value {
+            Some(value) => self.0.with_label_values::<&str>(&[]).set(value),
+            None => self.0.reset(),
+        }
+    }
+
+    /// The value, where it is known.
+    pub fn get(&self) -> Option<i64> {
+        let families = self.0.collect();
+        let known = families.first()?.get_metric().first()?;
+        Some(known.get_gauge().get_value() as i64)
+    }
+}
+
+impl Collector for MaybeGauge {
+    fn desc(&self) -> Vec<&Desc> {
+        self.0.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        self.0.collect()
     }
 }
 
@@ -139,6 +176,18 @@ pub(super) fn registered<K: Kind>(
 mod tests {
     use super::*;
     use prometheus::{Encoder, TextEncoder};
+
+    #[test]
+    fn value_that_is_not_known_is_absent() {
+        let registry = Registry::new();
+        let gauge: MaybeGauge = registered(&registry, "g", "G.", &[]);
+        let text = || TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+        assert_eq!(text(), "");
+        gauge.set(Some(0));
+        assert!(text().ends_with("\ng 0\n"), "{}", text());
+        gauge.set(None);
+        assert_eq!(text(), "");
+    }
 
     #[test]
     fn many_equal_observations_count_as_many() {

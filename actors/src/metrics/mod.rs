@@ -4,10 +4,13 @@
 //! Counters of records and hits grow when these are committed: what is read again after a crash counts once.
 
 mod arrivals;
+mod ends;
 mod kinds;
 mod live;
 mod partitions;
 mod reference;
+
+use std::time::Duration;
 
 use hitstream_domain::geo::GeoStatus;
 use hitstream_domain::progress::Ledger;
@@ -19,8 +22,8 @@ use prometheus::{
 };
 
 pub use self::arrivals::Arrivals;
-pub use self::kinds::BulkHistogram;
-pub use self::live::{Live, Mailboxes};
+pub use self::kinds::{BulkHistogram, MaybeGauge};
+pub use self::live::{Live, Mailboxes, Pools};
 pub use self::partitions::Partitions;
 pub(crate) use self::partitions::seconds;
 
@@ -95,10 +98,20 @@ metrics! {
     frontier_holder: IntGaugeVec = "hitstream_frontier_holder"["partition"];
     /// Greatest watermark of all partitions of the topic.
     newest_watermark: Gauge = "hitstream_newest_watermark_timestamp_seconds";
+    /// Length of windows (window.size).
+    window_size: Gauge = "hitstream_window_size_seconds";
+    /// From the start of one window to that of the next (window.slide): the frontier moves once in that.
+    window_slide: Gauge = "hitstream_window_slide_seconds";
+    /// How far a watermark is behind the newest hit (watermark.delay).
+    watermark_delay: Gauge = "hitstream_watermark_delay_seconds";
+    /// How long a partition must be quiet to no longer hold the frontier (watermark.idle_timeout).
+    idle_timeout: Gauge = "hitstream_watermark_idle_timeout_seconds";
     /// Windows that are not final, looked at every 15 s.
     open_windows: IntGauge = "hitstream_open_windows";
-    /// Rows of open_web_traffic, looked at every 15 s.
-    open_rows: IntGauge = "hitstream_open_rows";
+    /// Open keys of each rollup, looked at every 15 s: a row of open_web_traffic, open_web_traffic_by_country or open_web_traffic_by_city is one key in one window that is not final.
+    open_rows: IntGaugeVec = "hitstream_open_rows"["rollup"];
+    /// Windows behind the frontier that the final tables refuse, for an index, constraint or trigger on them; their rows stay among the open ones. Each is tried again every minute, and the log says why it is refused.
+    refused_windows: IntGauge = "hitstream_refused_windows";
     /// Windows that this instance made final.
     final_windows: IntCounter = "hitstream_final_windows_total";
 
@@ -135,8 +148,14 @@ metrics! {
     generations: IntCounter = "hitstream_generations_total";
     /// Deaths of actors that ended a generation, by actor and cause: panic, stopped, stalled.
     actor_deaths: IntCounterVec = "hitstream_actor_deaths_total"["actor", "cause"];
-    /// Messages sent to actors and not yet handled. How many there can be is bounded by the bytes below.
+    /// Messages sent to all actors of a name and not yet handled, and to the task that asks IP2Location.io.
     mailbox_messages: IntGaugeVec = "hitstream_mailbox_messages"["actor"];
+    /// Most messages that can be waiting there, each with one record, hit or key at least: what is taken in is bounded by the credit below, of which two epochs may be full, and each cut is one more message.
+    mailbox_messages_max: IntGaugeVec = "hitstream_mailbox_messages_max"["actor"];
+    /// Records that the accumulating epoch holds.
+    held_records: IntGauge = "hitstream_held_records";
+    /// Records at which an epoch is cut (flush.max_events).
+    held_records_max: IntGauge = "hitstream_held_records_max";
     /// Bytes that the accumulating epoch holds.
     held_bytes: IntGauge = "hitstream_held_bytes";
     /// Bytes at which an epoch is cut (half of flush.max_bytes).
@@ -149,6 +168,10 @@ metrics! {
     undecoded_bytes: IntGauge = "hitstream_undecoded_bytes";
     /// Undecoded bytes at which no more is taken from Kafka.
     undecoded_bytes_max: IntGauge = "hitstream_undecoded_bytes_max";
+    /// Records handed to consumers and not yet decoded.
+    undecoded_records: IntGauge = "hitstream_undecoded_records";
+    /// Undecoded records at which no more is taken from Kafka: together with what the epoch holds (flush.max_keys, flush.max_events).
+    undecoded_records_max: IntGauge = "hitstream_undecoded_records_max";
     /// Time in which nothing was taken from Kafka because there was no room for it.
     credit_wait: Counter = "hitstream_credit_wait_seconds_total";
 
@@ -168,8 +191,8 @@ metrics! {
     ip2location_waiting_capacity: IntGauge = "hitstream_ip2location_waiting_capacity";
     /// Whether IP2Location.io has not answered since the breaker opened.
     ip2location_breaker_open: IntGauge = "hitstream_ip2location_breaker_open";
-    /// Requests left of the budget, as far as this instance knows.
-    ip2location_budget_left: IntGauge = "hitstream_ip2location_budget_left";
+    /// Requests left of the budget in this period, as far as this instance knows: as PostgreSQL had it when it last reserved some, less what it has made since. Absent before that, and from the period's end until it reserves some again.
+    ip2location_budget_left: MaybeGauge = "hitstream_ip2location_budget_left";
     /// Requests in a period (enrich.ip2location.budget); 0 where it is not asked.
     ip2location_budget_max: IntGauge = "hitstream_ip2location_budget_max";
 
@@ -279,6 +302,20 @@ impl Metrics {
         add(&self.hits.with_label_values(&["counted"]), ledger.counted);
         add(&self.hits.with_label_values(&["late"]), ledger.late);
         add(&self.hits.with_label_values(&["diverted"]), ledger.diverted);
+    }
+
+    /// Says by which rules windows and the frontier go; once, at start.
+    pub fn goes_by(
+        &self,
+        size: Duration,
+        slide: Duration,
+        delay: Duration,
+        idle_timeout: Duration,
+    ) {
+        self.window_size.set(size.as_secs_f64());
+        self.window_slide.set(slide.as_secs_f64());
+        self.watermark_delay.set(delay.as_secs_f64());
+        self.idle_timeout.set(idle_timeout.as_secs_f64());
     }
 
     /// Says what was built of what; once, at start.

@@ -14,7 +14,7 @@ use crate::group_member::{EndOffsets, GroupMember, MemberParts};
 use crate::intake::Intake;
 use crate::link::{Link, Obituary};
 use crate::messages::{ActorDied, EpochCommitted, GenerationEnded};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Pools};
 use crate::readiness::Readiness;
 use crate::refuse::RefuseList;
 use crate::settings::Settings;
@@ -78,7 +78,9 @@ impl Generation {
         let hasher = KeyHasher::default();
         let intake = Arc::new(Intake::new(settings.flush));
         metrics.partitions.clear();
-        metrics.live().begin(Arc::clone(&intake), obituary.mailboxes().clone(), readiness.clone());
+        let (mailboxes, pools) = (obituary.mailboxes().clone(), settings.pools);
+        let pools = Pools { enrichers: settings.enrichers(), shards: pools.window_shards };
+        metrics.live().begin(Arc::clone(&intake), mailboxes, readiness.clone(), pools);
         let control = Arbiter::new();
         let data: Vec<Arbiter> =
             (0..settings.pools.threads.max(1)).map(|_| Arbiter::new()).collect();

@@ -1,5 +1,7 @@
 //! What requests may cost, whoever makes them and however often he starts.
 
+use std::time::Duration;
+
 use hitstream_domain::geo::GeoStatus;
 
 use crate::bench::{Bench, budget, country, eventually, ip, locate_all};
@@ -12,8 +14,31 @@ async fn not_one_request_more_than_the_budget() {
     assert_eq!(located.iter().filter(|located| located.is_ok()).count(), 7);
     assert_eq!(located.iter().filter(|located| **located == Err(GeoStatus::Quota)).count(), 13);
     assert_eq!((bench.server.seen().len(), bench.store.spent()), (7, 7));
-    assert_eq!(bench.metrics.ip2location_budget_left.get(), 0);
+    assert_eq!(bench.metrics.ip2location_budget_left.get(), Some(0));
     assert_eq!(bench.lookups("quota"), 13);
+}
+
+#[tokio::test]
+async fn budget_is_not_known_before_any_of_it_is_reserved_and_after_its_period() {
+    let bench = Bench::new(|_| Reply::located("DE")).with(|settings| settings.budget = budget(200));
+    bench.store.end_period_in(Duration::from_secs(3));
+    let left = || bench.metrics.ip2location_budget_left.get();
+    let provider = bench.start();
+    assert_eq!(left(), None);
+    provider.locate(ip(1), 1).await.unwrap();
+    eventually("a request is told", || left() == Some(199)).await;
+    // Nobody asks for anything: the end of the period is noticed all the same.
+    eventually("the period ends", || left().is_none()).await;
+}
+
+#[tokio::test]
+async fn lookups_on_their_way_are_a_mailbox_with_a_depth_and_a_capacity() {
+    let bench = Bench::new(|_| Reply::located("DE"));
+    let provider = bench.start();
+    let of = |gauges: &prometheus::IntGaugeVec| gauges.with_label_values(&["Ip2Location"]).get();
+    assert_eq!(of(&bench.metrics.mailbox_messages_max), 4096);
+    locate_all(&provider, (0..20).map(ip)).await;
+    eventually("all are taken", || of(&bench.metrics.mailbox_messages) == 0).await;
 }
 
 #[tokio::test]

@@ -10,7 +10,8 @@ use futures::future::BoxFuture;
 use hitstream_actors::contact::Contact;
 use hitstream_actors::messages::{RecordBatch, SourceEvent};
 use hitstream_actors::source::{
-    Attachment, Feed, PartitionRange, Record, Records, Source, SourceError, TopicDescription,
+    Attachment, Feed, FirstTimestamps, PartitionEnds, PartitionRange, Record, Records, Source,
+    SourceError, TopicDescription,
 };
 use hitstream_domain::progress::{Offset, OffsetRange, PartitionId};
 use hitstream_domain::time::EventTime;
@@ -170,6 +171,26 @@ impl Source for MemorySource {
 
     fn renew(&self, _: u64, reason: String) {
         self.order(Order::Renew(reason));
+    }
+
+    fn ends(&self) -> BoxFuture<'static, Result<PartitionEnds, SourceError>> {
+        let end = |records: &Vec<_>| Some(Offset(i64::try_from(records.len()).unwrap()));
+        let ends = (0..).map(PartitionId).zip(self.topic.iter().map(end)).collect();
+        async { Ok(ends) }.boxed()
+    }
+
+    fn first_timestamps(
+        &self,
+        positions: Vec<(PartitionId, Offset)>,
+    ) -> BoxFuture<'static, Result<FirstTimestamps, SourceError>> {
+        let topic = Arc::clone(&self.topic);
+        let came = move |(partition, at): (PartitionId, Offset)| {
+            let records = &topic[usize::try_from(partition.0).unwrap()];
+            let record = &records[usize::try_from(at.0).unwrap()];
+            (partition, record.timestamp.map(EventTime::from_micros))
+        };
+        let found = positions.into_iter().map(came).collect();
+        async { Ok(found) }.boxed()
     }
 
     fn feed(&self, _: u64, feeds: Vec<Feed>) {

@@ -213,7 +213,7 @@ impl Store for MemoryStore {
     fn open(&self) -> BoxFuture<'_, Result<Open, StoreError>> {
         let open = &self.tables.lock().unwrap().open;
         let windows: BTreeSet<_> = open.keys().map(|(window, ..)| window).collect();
-        let counted = Open { windows: windows.len() as i64, rows: open.len() as i64 };
+        let counted = Open { windows: windows.len() as i64, rows: vec![open.len() as i64] };
         async move { Ok(counted) }.boxed()
     }
 }

@@ -74,13 +74,16 @@ impl Allowance {
 
     /// Whether what is left of the budget is no more than what is kept back.
     pub(super) fn is_scarce(&self) -> bool {
-        let left = self.budget.zip(self.budget_left());
+        let left = self.void_at.map(|_| self.left + self.unreserved);
+        let left = self.budget.zip(left);
         left.is_some_and(|(budget, left)| left <= budget.count.get() / KEPT_BACK)
     }
 
-    /// What is left of the budget, as far as this instance knows; `None` before it was asked, or without a budget.
-    pub(super) fn budget_left(&self) -> Option<u64> {
-        self.void_at.map(|_| self.left + self.unreserved)
+    /// What is left of the budget, as far as this instance knows, and when that period ends; `None` before the store was
+    /// asked, after that end, or without a budget.
+    pub(super) fn budget_left(&self, now: Instant) -> Option<(u64, Instant)> {
+        let ends = self.void_at.filter(|at| now < *at)?;
+        Some((self.left + self.unreserved, ends))
     }
 }
 
@@ -135,7 +138,7 @@ mod tests {
         }
         assert!(allowance.to_reserve(now).is_some());
         assert!(!allowance.is_used_up(now), "only the store knows that");
-        assert_eq!(allowance.budget_left(), Some(0));
+        assert_eq!(allowance.budget_left(now), Some((0, now + DAY)));
     }
 
     #[test]
@@ -156,6 +159,16 @@ mod tests {
         allowance.grant(grant(2, s(5)), now);
         assert!(allowance.to_reserve(now + s(4)).is_none());
         assert!(allowance.to_reserve(now + s(5)).is_some());
+    }
+
+    #[test]
+    fn nothing_is_known_of_a_budget_before_it_is_asked_for_and_after_its_period() {
+        let (mut allowance, now) = (allowance(), Instant::now());
+        let s = Duration::from_secs;
+        assert_eq!(allowance.budget_left(now), None);
+        allowance.grant(Grant { left: 7, ..grant(2, s(5)) }, now);
+        assert_eq!(allowance.budget_left(now + s(4)), Some((9, now + s(5))));
+        assert_eq!(allowance.budget_left(now + s(5)), None);
     }
 
     #[test]

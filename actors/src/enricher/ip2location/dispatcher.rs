@@ -15,7 +15,6 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, info};
 
-use super::Ip2LocationSettings;
 use super::allowance::reserve;
 use super::client::{Client, Outcome};
 use super::flights::{Flights, Joined, Located};
@@ -23,6 +22,7 @@ use super::gate::{Gate, Next};
 use super::keeper::{Keeper, Looked};
 use super::line::WaitingLine;
 use super::store::{Grant, LocationStore};
+use super::{Ip2LocationSettings, NAME};
 use crate::metrics::Metrics;
 
 /// Addresses that may wait to be asked for: more than any rate could ask for in time.
@@ -109,6 +109,7 @@ impl Dispatcher {
         is_closing: &mut watch::Receiver<bool>,
     ) {
         let mut lookups = Vec::new();
+        let depth = self.metrics.mailbox_messages.with_label_values(&[NAME]);
         loop {
             let wake = self.go_on(Instant::now());
             tokio::select! {
@@ -116,6 +117,7 @@ impl Dispatcher {
                     if count == 0 {
                         break;
                     }
+                    depth.sub(whole(count));
                     for lookup in lookups.drain(..) {
                         self.take(lookup, Instant::now());
                     }
@@ -203,10 +205,11 @@ impl Dispatcher {
         let wake = self.ask_more(now);
         self.metrics.ip2location_waiting.set(whole(self.line.len()));
         self.metrics.ip2location_breaker_open.set(self.gate.is_broken().into());
-        if let Some(left) = self.gate.budget_left() {
-            self.metrics.ip2location_budget_left.set(i64::try_from(left).unwrap_or(i64::MAX));
-        }
-        wake
+        let budget = self.gate.budget_left(now);
+        let left = budget.map(|(left, _)| i64::try_from(left).unwrap_or(i64::MAX));
+        self.metrics.ip2location_budget_left.set(left);
+        // At the period's end nothing is known of the next.
+        wake.into_iter().chain(budget.map(|(_, ends)| ends)).min()
     }
 
     fn begin_statements(&mut self) {

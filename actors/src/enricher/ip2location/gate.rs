@@ -142,9 +142,9 @@ impl Gate {
         self.breaker.is_open()
     }
 
-    /// What is left of the budget, as far as this instance knows.
-    pub(super) fn budget_left(&self) -> Option<u64> {
-        self.allowance.budget_left()
+    /// What is left of the budget, as far as this instance knows, and until when that holds.
+    pub(super) fn budget_left(&self, now: Instant) -> Option<(u64, Instant)> {
+        self.allowance.budget_left(now)
     }
 }
 
@@ -200,9 +200,10 @@ mod tests {
         let now = Instant::now();
         assert_eq!(gate.next(now), Next::Reserve(budget, 1));
         gate.granted(grant(1, 4), now);
-        assert_eq!((gate.next(now), gate.budget_left()), (Next::Ask, Some(5)));
+        let left = |gate: &Gate| gate.budget_left(now).map(|(left, _)| left);
+        assert_eq!((gate.next(now), left(&gate)), (Next::Ask, Some(5)));
         gate.begin(now);
-        assert_eq!((gate.next(now), gate.budget_left()), (Next::Reserve(budget, 1), Some(4)));
+        assert_eq!((gate.next(now), left(&gate)), (Next::Reserve(budget, 1), Some(4)));
         gate.granted(grant(0, 0), now);
         assert_eq!(gate.next(now), Next::Shut(GeoStatus::Quota));
     }

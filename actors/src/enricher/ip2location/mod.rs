@@ -32,6 +32,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use hitstream_domain::geo::{GeoSource, GeoStatus, Location};
+use prometheus::IntGauge;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::error;
 
@@ -47,11 +48,15 @@ use crate::metrics::Metrics;
 
 /// Lookups on their way to the task, which takes them faster than any caller can make them.
 const MAILBOX: usize = 4096;
+/// What the task is called in the metrics of mailboxes.
+const NAME: &str = "Ip2Location";
 
 /// Locates addresses by IP2Location.io. All clones are one, and with the last of them it ends.
 #[derive(Clone, Debug)]
 pub struct Ip2Location {
     mailbox: mpsc::Sender<Lookup>,
+    /// How many lookups are in the mailbox.
+    depth: IntGauge,
     closing: watch::Sender<bool>,
 }
 
@@ -68,6 +73,9 @@ impl Ip2Location {
         let settings = settings.bounded();
         let client = Client::new(&settings)?;
         let (mailbox, mut lookups) = mpsc::channel(MAILBOX);
+        let depth = metrics.mailbox_messages.with_label_values(&[NAME]);
+        let capacity = i64::try_from(MAILBOX).unwrap_or(i64::MAX);
+        metrics.mailbox_messages_max.with_label_values(&[NAME]).set(capacity);
         let closing = watch::Sender::new(false);
         let mut is_closing = closing.subscribe();
         let forgetting =
@@ -95,7 +103,7 @@ impl Ip2Location {
                 None => work.await,
             }
         });
-        Ok(Self { mailbox, closing })
+        Ok(Self { mailbox, depth, closing })
     }
 
     /// Locates an address that so many hits of the present came from, for which the last tenth of the budget is kept; public ones only, [`hitstream_domain::geo::address`] tells which.
@@ -112,11 +120,12 @@ impl Ip2Location {
         ip: IpAddr,
         hits: u32,
     ) -> impl Future<Output = Result<Location, GeoStatus>> + Send + use<> {
-        let mailbox = self.mailbox.clone();
+        let (mailbox, depth) = (self.mailbox.clone(), self.depth.clone());
         async move {
             let (caller, answer) = oneshot::channel();
             let lookup = Lookup { ip: ip.to_canonical(), hits, caller };
             mailbox.send(lookup).await.map_err(|_| GeoStatus::Error)?;
+            depth.inc();
             answer.await.unwrap_or(Err(GeoStatus::Error))
         }
     }

@@ -65,7 +65,7 @@ pub trait LocationStore: Send + Sync {
     fn forget(&self, keep_for: Duration) -> BoxFuture<'_, Result<u64, StoreError>>;
 }
 
-/// The store in memory, for tests: nothing ages, and no period ends.
+/// The store in memory, for tests: nothing ages, and no period ends unless it is told to.
 #[derive(Debug, Default)]
 pub struct MemoryLocations(Mutex<Memory>);
 
@@ -75,6 +75,7 @@ struct Memory {
     spent: u64,
     finds: u64,
     away: bool,
+    ends_in: Option<Duration>,
 }
 
 impl MemoryLocations {
@@ -96,6 +97,11 @@ impl MemoryLocations {
     /// From now on the store is out of reach, or in reach again.
     pub fn set_away(&self, away: bool) {
         self.memory().away = away;
+    }
+
+    /// Periods of what is reserved from now on end so soon; by themselves after a day.
+    pub fn end_period_in(&self, ends_in: Duration) {
+        self.memory().ends_in = Some(ends_in);
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -141,7 +147,7 @@ impl LocationStore for MemoryLocations {
             let left = budget.count.get().saturating_sub(memory.spent);
             let granted = wanted.min(left);
             memory.spent += granted;
-            let ends_in = Duration::from_secs(86_400);
+            let ends_in = memory.ends_in.unwrap_or(Duration::from_secs(86_400));
             Grant { granted, left: left - granted, ends_in, period: 0 }
         })
     }

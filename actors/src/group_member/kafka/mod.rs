@@ -4,6 +4,7 @@
 //! the group is served whatever the pipeline or PostgreSQL does.
 
 mod answers;
+mod first;
 mod group;
 mod inspect;
 mod membership;
@@ -39,10 +40,15 @@ use crate::contact::Contact;
 use crate::link::Heart;
 use crate::messages::SourceEvent;
 use crate::settings::KafkaSettings;
-use crate::source::{Attachment, Feed, Source, SourceError, TopicDescription};
+use crate::source::{
+    Attachment, Feed, FirstTimestamps, PartitionEnds, Source, SourceError, TopicDescription,
+};
 
 /// How long the question for a partition's end may take.
 const ASK_FOR_END: Duration = Duration::from_secs(5);
+
+/// How long to look for the first records that wait.
+const LOOK_FOR_FIRST: Duration = Duration::from_secs(5);
 
 /// How long the question for the topic's id may take: commits wait for the answer.
 const ASK_FOR_ID: Duration = Duration::from_secs(2);
@@ -282,6 +288,18 @@ impl Source for KafkaSource {
         let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let silence = answers.silence(clock::monotonic());
         Contact { silence, answering: answers.answering(), unconfirmed, patience }
+    }
+
+    fn ends(&self) -> BoxFuture<'static, Result<PartitionEnds, SourceError>> {
+        self.ask(|consumer, topic| topic::ends(consumer, topic, ASK_FOR_END))
+    }
+
+    fn first_timestamps(
+        &self,
+        positions: Vec<(PartitionId, Offset)>,
+    ) -> BoxFuture<'static, Result<FirstTimestamps, SourceError>> {
+        let settings = self.settings.clone();
+        self.ask(move |_, _| first::timestamps(&settings, &positions, LOOK_FOR_FIRST))
     }
 
     fn feed(&self, generation: u64, feeds: Vec<Feed>) {

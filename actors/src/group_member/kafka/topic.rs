@@ -1,22 +1,25 @@
 //! What the brokers say of the topic.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hitstream_domain::progress::PartitionId;
+use hitstream_domain::progress::{self as domain, PartitionId};
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use rdkafka::metadata::MetadataTopic;
+use rdkafka::{Offset, TopicPartitionList};
 use rdkafka_sys::RDKafkaErrorCode;
 
 use super::membership::Consumer;
 use super::topic_id::topic_id;
 use super::watermarks::partition_range;
 use crate::clock;
-use crate::source::{SourceError, TopicDescription};
+use crate::source::{PartitionEnds, SourceError, TopicDescription};
 
-/// A topic's partitions, and a broker that serves one of them.
+/// A topic's partitions, and a broker that leads one of them.
 struct Found {
-    partitions: Vec<i32>,
+    /// Their numbers and leaders; below zero where one has none.
+    partitions: Vec<(i32, i32)>,
     leader: i32,
 }
 
@@ -32,7 +35,7 @@ pub(super) fn describe(
     // First: where the topic is recreated while it is described, a commit finds that this is not its id.
     let topic_id = topic_id(consumer, topic, found.leader, left())?;
     let mut partitions = Vec::with_capacity(found.partitions.len());
-    for partition in found.partitions {
+    for (partition, _) in found.partitions {
         let range = partition_range(consumer.client(), topic, PartitionId(partition), left());
         partitions.push(range.map_err(unavailable)?);
     }
@@ -42,6 +45,41 @@ pub(super) fn describe(
         topic_id,
         partitions,
     })
+}
+
+/// Asks where all partitions end, for `timeout` in all and with one request to each broker; blocks.
+pub(super) fn ends(
+    consumer: &Consumer,
+    topic: &str,
+    timeout: Duration,
+) -> Result<PartitionEnds, SourceError> {
+    let deadline = clock::monotonic() + timeout;
+    let left = || deadline.saturating_sub(clock::monotonic()).max(Duration::from_millis(1));
+    let found = find(consumer, topic, left())?;
+    let mut ends: PartitionEnds =
+        found.partitions.iter().map(|(partition, _)| (PartitionId(*partition), None)).collect();
+    let mut by_leader: BTreeMap<i32, TopicPartitionList> = BTreeMap::new();
+    for (partition, leader) in found.partitions.into_iter().filter(|(_, leader)| *leader >= 0) {
+        // Only an offset below zero that has no meaning is refused.
+        let _ = by_leader.entry(leader).or_default().add_partition_offset(
+            topic,
+            partition,
+            Offset::End,
+        );
+    }
+    // One by one: where a broker does not answer, the client has no answer of the others either.
+    let brokers = u32::try_from(by_leader.len()).unwrap_or(u32::MAX).max(1);
+    for wanted in by_leader.into_values() {
+        let Ok(answer) = consumer.offsets_for_times(wanted, left().min(timeout / brokers)) else {
+            continue;
+        };
+        for end in answer.elements() {
+            if let (Ok(()), Offset::Offset(offset)) = (end.error(), end.offset()) {
+                ends.insert(PartitionId(end.partition()), Some(domain::Offset(offset)));
+            }
+        }
+    }
+    Ok(ends)
 }
 
 /// Asks for the topic's id; blocks.
@@ -71,7 +109,10 @@ fn find(consumer: &Consumer, topic: &str, timeout: Duration) -> Result<Found, So
     let leader = leaders.find(|leader| *leader >= 0).ok_or_else(|| {
         SourceError::Unavailable(format!("topic {topic:?}: none of its partitions has a leader"))
     })?;
-    Ok(Found { partitions: found.partitions().iter().map(|at| at.id()).collect(), leader })
+    Ok(Found {
+        partitions: found.partitions().iter().map(|at| (at.id(), at.leader())).collect(),
+        leader,
+    })
 }
 
 fn unavailable(error: KafkaError) -> SourceError {

@@ -36,17 +36,19 @@ pub(super) async fn survey(store: &PostgresStore) -> Result<Survey, StoreError> 
     read_survey(&rows)
 }
 
-/// Counts windows that are not final, and the rows of the first rollup in them.
+/// Counts windows that are not final, and the rows of each rollup in them.
 pub(super) async fn open(store: &PostgresStore) -> Result<Open, StoreError> {
-    let Some(tables) = store.rollups.first() else { return Ok(Open::default()) };
+    let Some((first, others)) = store.rollups.split_first() else { return Ok(Open::default()) };
+    let others: String =
+        others.iter().map(|tables| format!(", (SELECT count(*) FROM {})", tables.open)).collect();
     let query = format!(
-        "SELECT count(*), coalesce(sum(rows), 0)::bigint \
+        "SELECT count(*), coalesce(sum(rows), 0)::bigint{others} \
          FROM (SELECT count(*) AS rows FROM {} GROUP BY window_start) AS windows",
-        tables.open
+        first.open
     );
     let ask = async |client: &Client| client.query_one(&query, &[]).await;
     let row = store.within(COUNT_LIMIT, "open windows", ask).await?;
-    Ok(Open { windows: row.get(0), rows: row.get(1) })
+    Ok(Open { windows: row.get(0), rows: (1..row.len()).map(|column| row.get(column)).collect() })
 }
 
 /// Sets f to the frontier computed from all progress, if that is greater, and returns it.
@@ -114,6 +116,8 @@ pub(super) async fn move_window(store: &PostgresStore) -> Result<Move, StoreErro
         let (window, reason) = match try_move(store, &stuck).await? {
             Ok(Move::Nothing) => {
                 let stuck = store.stuck.lock().unwrap_or_else(PoisonError::into_inner);
+                let refused = i64::try_from(stuck.0.len()).unwrap_or(i64::MAX);
+                store.metrics.refused_windows.set(refused);
                 return Ok(stuck.outcome());
             }
             Ok(moved) => return Ok(moved),
