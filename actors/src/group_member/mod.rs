@@ -108,7 +108,7 @@ impl GroupMember {
     fn is_epoch_over(&self) -> bool {
         let rhythm = self.parts.settings.rhythm();
         self.since_cut >= rhythm.interval && {
-            let uncommitted = self.parts.metrics.partitions.lag();
+            let uncommitted = self.parts.metrics.partitions.lag().unwrap_or(0);
             rhythm.is_over(self.since_cut, self.parts.intake.held().events, uncommitted)
         }
     }

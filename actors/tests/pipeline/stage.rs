@@ -230,6 +230,7 @@ fn settings(rules: TimeRules) -> Settings {
         idle_timeout: Duration::from_secs(60),
         flush: FlushLimits {
             interval: Duration::from_millis(10),
+            catch_up_interval: Duration::from_millis(50),
             max_keys: 1_000,
             max_events: 1_000,
             max_bytes: 1 << 20,
