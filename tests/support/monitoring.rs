@@ -39,8 +39,14 @@ impl Prometheus {
         let folder = Folder::new();
         let config = concat!(env!("CARGO_MANIFEST_DIR"), "/config/prometheus");
         let text = std::fs::read_to_string(format!("{config}/prometheus.yml")).unwrap();
+        let instances = "dns_sd_configs:
+      - names: [hitstream]
+        type: A
+        port: 8080
+        refresh_interval: 5s
+";
         let mine = [
-            ("hitstream:8080", target),
+            (instances, &*format!("static_configs: [{{targets: [\"{target}\"]}}]\n")),
             ("rules/*.yml", &format!("{config}/rules/*.yml")),
             ("scrape_interval: 5s", "scrape_interval: 1s"),
             ("scrape_timeout: 4s", "scrape_timeout: 1s"),
