@@ -10,7 +10,7 @@ ARGS ?=
 # The run that compares the decoder with what Spark made of the same values.
 GOLDEN := cargo run -q --example golden -p hitstream-domain
 
-.PHONY: help services services-stop services-status demo build test golden bench bench-spark bench-domain lint doc deny monitoring ci clean
+.PHONY: help services services-stop services-status demo build test golden bench bench-spark bench-domain lint doc deny monitoring deployment containers ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,13 @@ deny: ## check bans, licences and sources of all dependencies
 monitoring: ## check alerts and their tests, dashboards, metrics' names, runbook; and that these checks find faults
 	@scripts/monitoring.sh check
 	@scripts/monitoring.sh selftest
+
+deployment: ## check the compose file, its variables, Dockerfiles; and that these checks find faults
+	@scripts/deployment.sh check
+	@scripts/deployment.sh selftest
+
+containers: ## build the image, bring the compose file up and try it, with a Docker daemon of its own (as root, long)
+	@tests/containers.sh $(ARGS)
 
 ci: ## everything that CI checks
 	@.ci/run

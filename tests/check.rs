@@ -12,6 +12,7 @@ use crate::support::hit::Hit;
 use crate::support::kafka;
 use crate::support::process::{Finished, Hitstream, wait_until};
 use crate::support::scratch::Folder;
+use crate::support::traffic::committed;
 
 /// A password that must never be seen.
 const CANARY: &str = "hunter2canary";
@@ -402,4 +403,20 @@ fn settings_that_cannot_be_used_are_the_answer() {
         .env("POSTGRES_URL", &format!("jdbc:postgresql://h/x?password={CANARY}&ssl=false&foo=1"))
         .finish();
     assert_eq!(printed.stdout, global.stdout);
+}
+
+#[test]
+fn pipeline_that_reads_on_while_it_is_checked_is_not_taken_for_one_that_lost_records() {
+    let Some(bench) = Bench::new("check_running") else { return };
+    let bench = bench.with("HITSTREAM_FLUSH__INTERVAL", "10ms");
+    bench.create_topic(1);
+    let running = bench.hitstream(&["run"]).start();
+    let traffic = bench.hitstream(&["generate", "--rate", "2000"]).start();
+    wait_until("it counts", PATIENCE, || committed(&bench) > 0);
+    for _ in 0..10 {
+        let checked = Checked::new(&bench, 0);
+        assert!(checked.finished.stdout.contains("left to read"), "{}", checked.finished);
+    }
+    traffic.stop();
+    running.stop();
 }

@@ -25,6 +25,8 @@ const LOOKED_AT: &[(&str, &str)] = &[
     ("bench-spark", "takes twenty minutes"),
     ("bench-domain", "compiles for minutes, and measures nothing beside tests that run"),
     ("monitoring", "may need the network; CI runs it beside the tests"),
+    ("deployment", "may need the network; CI runs it beside the tests"),
+    ("containers", "compiles for minutes, and wants root and the network"),
     ("clean", "removes what was built, this test as well"),
 ];
 
@@ -110,7 +112,7 @@ fn recipes_that_are_not_run_name_scripts_that_say_what_they_do() {
         let recipe = checkout.says(&format!("make --no-print-directory -n {target}"));
         assert!(!recipe.trim().is_empty(), "{target}, which {why}, does nothing");
         for word in recipe.split_whitespace() {
-            if word.starts_with("scripts/") || word.starts_with(".ci/") {
+            if ["scripts/", ".ci/", "tests/"].iter().any(|folder| word.starts_with(folder)) {
                 scripts.insert(word.to_owned());
             }
         }
@@ -139,6 +141,8 @@ fn scripts_refuse_what_they_do_not_know() {
             1,
             "no program hitstream-bench",
         ),
+        ("scripts/deployment.sh nonsense", 64, "scripts/deployment.sh check"),
+        ("tests/containers.sh nonsense", 64, "tests/containers.sh --official"),
         ("make nonsense", 2, "nonsense"),
     ] {
         let output = checkout.shell(line);

@@ -154,6 +154,20 @@ fn every_command_of_the_readme_works() {
             }
             // The shell's own, which the test of `make services` runs.
             [".", "./.services.env"] | ["PATH=$(scripts/built.sh):$PATH"] => {}
+            // tests/containers.sh runs it, with a stream.env of its own.
+            ["cp", "stream.env.example", "stream.env"] => {
+                assert!(root().join("stream.env.example").is_file(), "{command}");
+            }
+            [
+                "docker",
+                "compose",
+                "--env-file",
+                "stream.env",
+                "--profile",
+                "demo",
+                "up",
+                "--wait",
+            ] => {}
             ["psql", ..] => {
                 assert_rows_as_shown(command, &bench);
             }

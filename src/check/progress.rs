@@ -2,13 +2,13 @@
 
 use hitstream_actors::source::TopicDescription;
 use hitstream_domain::progress::{Offset, PartitionId};
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Row};
 
 use super::report::Finding;
 use crate::cli::CliError;
 use crate::cli::words::count;
 use crate::config::{Config, OnDataLoss};
-use crate::database;
+use crate::{database, topic};
 
 const PROGRESS: &str = "SELECT partition, topic_id, next_offset FROM partition_progress \
      WHERE incarnation = (SELECT max(incarnation) FROM partition_progress) ORDER BY partition";
@@ -21,6 +21,18 @@ pub(super) async fn check(
 ) -> Result<Vec<Finding>, CliError> {
     let rows = client.query(PROGRESS, &[]).await;
     let rows = rows.map_err(|error| database::query_failure(config, &error))?;
+    // A running pipeline has read on since the topic was described: where it seems to have read more than there is, what
+    // Kafka has now decides.
+    let now;
+    let topic = if rows.iter().any(|row| is_past_end(row, topic)) {
+        now = described_again(config).await;
+        match &now {
+            Ok(topic) => topic,
+            Err(error) => return Ok(vec![Finding::failed("progress", error)]),
+        }
+    } else {
+        topic
+    };
     if rows.iter().any(|row| !topic.may_have_id(row.get(1))) {
         let detail = "the topic was deleted and created again since it was last read".to_owned();
         return Ok(vec![loss(config, detail)]);
@@ -58,6 +70,18 @@ pub(super) async fn check(
         findings.push(Finding::ok("progress", detail));
     }
     Ok(findings)
+}
+
+/// Whether a row is of a partition whose records end before what was read of it.
+fn is_past_end(row: &Row, topic: &TopicDescription) -> bool {
+    let (partition, next) = (PartitionId(row.get(0)), Offset(row.get(2)));
+    topic.partitions.iter().any(|range| range.partition == partition && next > range.high)
+}
+
+async fn described_again(config: &Config) -> Result<TopicDescription, CliError> {
+    let config = config.clone();
+    let described = tokio::task::spawn_blocking(move || topic::describe(&config)).await;
+    described.map_err(|error| anyhow::Error::new(error).context("asking Kafka"))?
 }
 
 /// A run stops there, unless it may go on.

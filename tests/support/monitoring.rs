@@ -126,9 +126,16 @@ impl Prometheus {
         let folder = Folder::new();
         let config = concat!(env!("CARGO_MANIFEST_DIR"), "/config/prometheus");
         let text = std::fs::read_to_string(format!("{config}/prometheus.yml")).unwrap();
-        let targets = targets.join(", ");
+        let instances = "dns_sd_configs:
+      - names: [hitstream]
+        type: A
+        port: 8080
+        refresh_interval: 5s
+";
+        let quoted: Vec<String> = targets.iter().map(|target| format!("{target:?}")).collect();
+        let targets = format!("static_configs: [{{targets: [{}]}}]\n", quoted.join(", "));
         let mine = [
-            ("hitstream:8080", targets.as_str()),
+            (instances, targets.as_str()),
             ("rules/*.yml", &format!("{config}/rules/*.yml")),
             ("scrape_interval: 5s", "scrape_interval: 1s"),
             ("scrape_timeout: 4s", "scrape_timeout: 1s"),
