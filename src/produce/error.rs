@@ -5,6 +5,7 @@ use std::time::Duration;
 use rdkafka::error::KafkaError;
 
 use crate::cli::words::count;
+use crate::topic;
 
 /// What keeps records from the topic.
 #[derive(Debug, thiserror::Error)]
@@ -21,15 +22,10 @@ pub enum ProduceError {
     #[error("kafka settings cannot be used: {0}; look at [kafka.properties]")]
     Settings(String),
     /// No broker answers.
-    #[error(
-        "Kafka at {brokers} does not answer within {}: {reason}. Is it running, and does KAFKA_URL (or kafka.brokers) name it?",
-        humantime::format_duration(*.limit)
-    )]
+    #[error("{}", topic::explained(brokers, reason))]
     Unreachable {
         /// The brokers asked.
         brokers: String,
-        /// How long they were waited for.
-        limit: Duration,
         /// What the connection said.
         reason: String,
     },

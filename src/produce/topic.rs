@@ -53,9 +53,7 @@ impl Producer {
             .map(|partition| {
                 let (client, topic) = (self.inner.client(), &self.settings.topic);
                 let range = partition_range(client, topic, PartitionId(partition), CONNECT_LIMIT);
-                range
-                    .map(|range| range.high.0)
-                    .map_err(|error| self.unreachable(&error, CONNECT_LIMIT))
+                range.map(|range| range.high.0).map_err(|error| self.unreachable(&error))
             })
             .collect()
     }
@@ -67,7 +65,7 @@ impl Producer {
             .inner
             .client()
             .fetch_metadata(None, CONNECT_LIMIT)
-            .map_err(|error| self.unreachable(&error, CONNECT_LIMIT))?;
+            .map_err(|error| self.unreachable(&error))?;
         let topic = metadata.topics().iter().find(|topic| topic.name() == name);
         Ok(topic.and_then(|topic| {
             let led = topic.partitions().iter().all(|partition| partition.leader() >= 0);
@@ -82,7 +80,7 @@ impl Producer {
             let left = limit.saturating_sub(begin.elapsed());
             match self.inner.client().fetch_metadata(None, left.min(Duration::from_secs(1))) {
                 Ok(_) => return Ok(()),
-                Err(error) if left.is_zero() => return Err(self.unreachable(&error, limit)),
+                Err(error) if left.is_zero() => return Err(self.unreachable(&error)),
                 // Serves the error callback, whose words explain the failure.
                 Err(_) => self.inner.poll(POLL_INTERVAL.min(left)),
             }
@@ -117,10 +115,9 @@ impl Producer {
         Ok(())
     }
 
-    fn unreachable(&self, error: &rdkafka::error::KafkaError, limit: Duration) -> ProduceError {
+    fn unreachable(&self, error: &rdkafka::error::KafkaError) -> ProduceError {
         ProduceError::Unreachable {
             brokers: self.settings.brokers.clone(),
-            limit,
             reason: self.inner.context().explain(error),
         }
     }

@@ -37,18 +37,21 @@ impl Server {
         &self.url
     }
 
+    /// What the script has noted of it, such as `bin`, `data` and `socket` of PostgreSQL; `None` in a container.
+    pub(crate) fn fact(&self, what: &str) -> Option<String> {
+        let file = self.state().join(format!("{}.{what}", self.name));
+        std::fs::read_to_string(file).ok().map(|fact| fact.trim().to_owned())
+    }
+
     /// Ends it by a signal: `KILL`, or `QUIT`, which for PostgreSQL is an immediate shutdown.
     pub(crate) fn kill(&self, signal: &str) {
-        let fact = |what: &str| {
-            std::fs::read_to_string(self.state().join(format!("{}.{what}", self.name))).ok()
-        };
         let done = |command: &mut Command| {
             let output = command.output().unwrap();
             assert!(output.status.success(), "{command:?}: {output:?}");
             String::from_utf8_lossy(&output.stdout).into_owned()
         };
-        if let Some(container) = fact("cid") {
-            let container = container.trim();
+        if let Some(container) = self.fact("cid") {
+            let container = container.as_str();
             done(Command::new("docker").args(["kill", "-s", signal, container]));
             wait_until("the container ends", Duration::from_secs(20), || {
                 let running = ["inspect", "-f", "{{.State.Running}}", container];
@@ -56,7 +59,7 @@ impl Server {
             });
             return;
         }
-        let facts = fact("pid").unwrap();
+        let facts = self.fact("pid").unwrap();
         let pid = facts.split_whitespace().next().unwrap();
         done(Command::new("kill").args(["-s", signal, pid]));
         wait_until("the server ends", Duration::from_secs(20), || {
