@@ -31,12 +31,13 @@ pub(crate) async fn refused(config: &Config) -> CliError {
         // Whoever asked may have ended.
         drop(tell.send(found));
     });
-    match told.await {
-        Ok(Some(SourceError::Unavailable(reason))) if trouble(&reason).is_refusal => {
-            failure(config, SourceError::Unavailable(reason))
+    if let Ok(Some(SourceError::Unavailable(reason))) = told.await {
+        if trouble(&reason).is_refusal {
+            return failure(config, SourceError::Unavailable(reason));
         }
-        _ => std::future::pending().await,
+        tracing::warn!("{}; trying again", explained(&config.kafka.brokers, &reason));
     }
+    std::future::pending().await
 }
 
 /// What a failure of Kafka means to a command.
@@ -140,5 +141,6 @@ fn without_misleading_end(reason: &str) -> &str {
         [": increase receive.message.max.bytes", ": broker certificate could not be verified"];
     let end = ends.iter().filter_map(|end| reason.find(end)).min();
     let reason = end.and_then(|end| reason.get(..end)).unwrap_or(reason);
-    reason.trim_end().trim_end_matches(": broker's supported mechanisms:")
+    let reason = reason.trim_end().trim_end_matches(": broker's supported mechanisms:");
+    reason.trim_end_matches('.')
 }
