@@ -13,7 +13,7 @@ case ${1:-} in -h | --help)
   exit 0
   ;;
 esac
-scripts/setup.sh rust compiler make pkg-config perl java maven postgresql
+scripts/setup.sh rust compiler make pkg-config perl openssl java maven postgresql
 built=$(scripts/built.sh -p hitstream -p hitstream-bench)
 
 work=$(mktemp -d)

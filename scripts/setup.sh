@@ -3,7 +3,7 @@
 # on Debian or Ubuntu), otherwise says what is missing and how to get it, and exits 1.
 #
 #   scripts/setup.sh           everything that 'make test' needs
-#   scripts/setup.sh NEED…     only these: rust compiler make pkg-config perl java maven postgresql shellcheck pip venv
+#   scripts/setup.sh NEED…     only these: rust compiler make pkg-config perl openssl java maven postgresql shellcheck pip venv
 #
 # It changes nothing that is there already, and starts nothing.
 set -euo pipefail
@@ -28,6 +28,8 @@ has() {
   java) "$ROOT/scripts/find-java.sh" >/dev/null ;;
   maven) command -v mvn >/dev/null ;;
   postgresql) has_postgresql ;;
+  # Its headers, as the build finds them.
+  openssl) pkg-config --exists openssl 2>/dev/null ;;
   pip) python3 -m pip --version >/dev/null 2>&1 ;;
   venv) python3 -c 'import ensurepip, venv' >/dev/null 2>&1 ;;
   make | pkg-config | perl | shellcheck) command -v "$1" >/dev/null ;;
@@ -83,6 +85,7 @@ packages() {
     done
     echo default-jre-headless
     ;;
+  openssl) echo libssl-dev ;;
   pip) echo python3-pip ;;
   venv) echo python3-venv ;;
   *) echo "$1" ;;
@@ -106,7 +109,7 @@ install_packages() {
   local needs=("$@") need list=() hush=/etc/postgresql-common/createcluster.d/hitstream-setup.conf
   if ! command -v apt-get >/dev/null; then
     complain "missing: ${needs[*]}; install them with this system's package manager"
-    complain "(wanted: a C and C++ compiler, make, pkg-config, perl, Java 17+, Maven, PostgreSQL 15+ server)"
+    complain "(wanted: a C and C++ compiler, make, pkg-config, perl, OpenSSL's headers, Java 17+, Maven, PostgreSQL 15+ server)"
     return 1
   fi
   if ! as_root true 2>/dev/null; then
@@ -154,7 +157,7 @@ main() {
   esac
   local need missing=() failed=0
   if (($# == 0)); then
-    set -- rust compiler make pkg-config perl
+    set -- rust compiler make pkg-config perl openssl
     # Containers bring their own.
     if ! { command -v docker >/dev/null && timeout 5 docker info >/dev/null 2>&1; } ||
       [[ ${HITSTREAM_SERVICES:-} == local ]]; then

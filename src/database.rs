@@ -17,6 +17,9 @@ use crate::wiring;
 /// Longest wait of a command for PostgreSQL to answer.
 pub(crate) const LIMIT: Duration = Duration::from_secs(15);
 
+/// How PostgreSQL ends its words about a connection without TLS that `pg_hba.conf` does not allow.
+const NO_ENCRYPTION: &str = ", no encryption";
+
 /// Connects, trying again for `limit`, or for ever without one, while nobody answers; `hear` is told of each failure.
 pub(crate) async fn connected(
     config: &Config,
@@ -32,7 +35,7 @@ pub(crate) async fn connected(
             Err(error) => error,
         };
         let is_over = limit.is_some_and(|limit| begin.elapsed() >= limit);
-        if is_over || matches!(error, ConnectError::Denied(_)) {
+        if is_over || matches!(error, ConnectError::Denied(_) | ConnectError::Insecure(_)) {
             return Err(refusal(config, &error));
         }
         hear(&error);
@@ -57,6 +60,15 @@ pub(crate) async fn connected_at_once(
 /// What a connection that cannot be made means to a command.
 fn refusal(config: &Config, error: &ConnectError) -> CliError {
     let (what, advice) = match error {
+        ConnectError::Denied(reason) if reason.contains(NO_ENCRYPTION) => (
+            "refuses this role or database without TLS",
+            "Set postgres.sslmode (or sslmode in POSTGRES_URL) to verify-full, with postgres.sslrootcert, or to require",
+        ),
+        ConnectError::Insecure(_) => (
+            "is not connected to, for that would not be secure",
+            "Check postgres.sslmode, postgres.sslrootcert, postgres.sslcert and the host in POSTGRES_URL; docs/SECURE.md says \
+             what each asks for",
+        ),
         ConnectError::Denied(_) => (
             "refuses this role or database",
             "Check POSTGRES_URL, POSTGRES_USER, POSTGRES_PASSWORD and POSTGRES_DB (`hitstream --print-config` shows where \

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use hitstream_actors::group_member::kafka::describe_topic;
+use hitstream_actors::group_member::kafka::{describe_topic, inspect};
 use hitstream_actors::source::{SourceError, TopicDescription};
+use tokio::sync::oneshot;
 
 use crate::cli::CliError;
 use crate::config::Config;
@@ -15,6 +16,28 @@ const LIMIT: Duration = Duration::from_secs(15);
 /// Asks the brokers about the topic; blocks.
 pub(crate) fn describe(config: &Config) -> Result<TopicDescription, CliError> {
     describe_topic(&wiring::kafka(config), LIMIT).map_err(|error| failure(config, error))
+}
+
+/// Waits for the brokers to refuse this client as it is set up; for ever where they do not, or do not answer.
+pub(crate) async fn refused(config: &Config) -> CliError {
+    let (tell, told) = oneshot::channel();
+    let settings = wiring::kafka(config);
+    // Not one of the runtime's threads: the end of the process would wait for it.
+    std::thread::spawn(move || {
+        let found = match inspect(&settings, LIMIT) {
+            Ok(report) => report.topic.err().or(report.group.err()),
+            Err(error) => Some(error),
+        };
+        // Whoever asked may have ended.
+        drop(tell.send(found));
+    });
+    if let Ok(Some(SourceError::Unavailable(reason))) = told.await {
+        if trouble(&reason).is_refusal {
+            return failure(config, SourceError::Unavailable(reason));
+        }
+        tracing::warn!("{}; trying again", explained(&config.kafka.brokers, &reason));
+    }
+    std::future::pending().await
 }
 
 /// What a failure of Kafka means to a command.
@@ -30,41 +53,94 @@ pub(crate) fn failure(config: &Config, error: SourceError) -> CliError {
     }
 }
 
-/// What every command says of brokers that cannot be worked with; `reason` is in librdkafka's words.
+/// What every command says of brokers that cannot be worked with, and what to do about it; `reason` is in librdkafka's words.
 pub(crate) fn out_of_reach(brokers: &str, reason: &str) -> String {
-    let (what, advice) = meaning(reason);
+    let Trouble { what, advice, .. } = trouble(reason);
     format!("Kafka at {brokers} {what}: {}. {advice}", without_misleading_end(reason))
 }
 
-/// What somebody does who is asked, and what to do about it: librdkafka's words tell silence from an answer.
-fn meaning(reason: &str) -> (&'static str, &'static str) {
+/// What somebody does who is asked, and what to do about it.
+struct Trouble {
+    what: String,
+    advice: &'static str,
+    /// Whether it is an answer that stays the same as long as the settings do.
+    is_refusal: bool,
+}
+
+/// Tells silence from an answer by librdkafka's words: it has few codes for it.
+fn trouble(reason: &str) -> Trouble {
     let says = |words: &str| reason.contains(words);
-    if says("Invalid response size") {
-        (
+    let refuses = |what: &str, advice| Trouble { what: what.to_owned(), advice, is_refusal: true };
+    let handshake = says("SSL handshake failed");
+    if handshake && says("certificate verify failed") {
+        refuses(
+            "has a certificate that is not to be trusted",
+            "See whether ssl.ca.location in [kafka.properties] has the authority that signed it, whether it is valid for the host \
+             as KAFKA_URL (or kafka.brokers) and the broker's advertised.listeners write it, and whether it has expired",
+        )
+    } else if handshake && (says("PLAINTEXT broker listener") || says("wrong version number")) {
+        Trouble {
+            is_refusal: says("wrong version number"),
+            ..refuses(
+                "speaks no TLS there",
+                "Point KAFKA_URL (or kafka.brokers) to its ssl or sasl_ssl listener, or set security.protocol in \
+                 [kafka.properties] to what this one speaks",
+            )
+        }
+    } else if (says("SSL") && says("alert")) || (handshake && says("client SSL authentication")) {
+        refuses(
+            "does not take this client's certificate",
+            "Set ssl.certificate.location and ssl.key.location in [kafka.properties] to a certificate that an authority in the \
+             broker's truststore has signed, and its key",
+        )
+    } else if says("Invalid response size") {
+        refuses(
             "does not answer as Kafka does",
-            "It is no Kafka broker, or it expects TLS, which this version cannot do: KAFKA_URL (or kafka.brokers) has to name a \
-             broker's plaintext or sasl_plaintext listener",
+            "It is no Kafka broker, or it expects TLS: set security.protocol in [kafka.properties] to ssl or sasl_ssl, or point \
+             KAFKA_URL (or kafka.brokers) to a listener without TLS",
         )
     } else if says("SASL") && says("handshake failed") {
-        (
-            "does not take SASL with PLAIN",
-            "Leave security.protocol out of [kafka.properties] where the listener asks for no credentials, or point KAFKA_URL (or \
-             kafka.brokers) to one that takes PLAIN",
+        let mechanism = reason.split("SASL ").nth(1).and_then(|rest| rest.split(' ').next());
+        refuses(
+            &format!("does not take SASL with {}", mechanism.unwrap_or("this mechanism")),
+            "Leave security.protocol out of [kafka.properties] where the listener asks for no credentials, set sasl.mechanism to \
+             one that it takes, or point KAFKA_URL (or kafka.brokers) to another",
         )
     } else if says("uthentication") {
-        ("refuses the credentials", "Check sasl.username and sasl.password in [kafka.properties]")
-    } else if says("security.protocol") {
-        (
-            "hangs up",
-            "It may expect SASL (security.protocol in [kafka.properties]), or TLS, which this version cannot do",
+        refuses(
+            "refuses the credentials",
+            "Check sasl.username, sasl.password and sasl.mechanism in [kafka.properties]",
         )
+    } else if says("authorization failed") {
+        refuses(
+            "does not let this user do that",
+            "Give its principal the ACLs that docs/SECURE.md lists: Read on the topic and on the group, Write to send records",
+        )
+    } else if says("security.protocol") {
+        Trouble {
+            is_refusal: false,
+            ..refuses(
+                "hangs up",
+                "It may expect TLS, or SASL: set security.protocol in [kafka.properties] to what its listener speaks",
+            )
+        }
     } else {
-        ("does not answer", "Is it running, and does KAFKA_URL (or kafka.brokers) name it?")
+        Trouble {
+            is_refusal: false,
+            ..refuses(
+                "does not answer",
+                "Is it running, and does KAFKA_URL (or kafka.brokers) name it?",
+            )
+        }
     }
 }
 
 /// Leaves out librdkafka's advice where it is beside the point, and a list that is empty.
 fn without_misleading_end(reason: &str) -> &str {
-    let reason = reason.split(": increase receive.message.max.bytes").next().unwrap_or(reason);
-    reason.trim_end().trim_end_matches(": broker's supported mechanisms:")
+    let ends =
+        [": increase receive.message.max.bytes", ": broker certificate could not be verified"];
+    let end = ends.iter().filter_map(|end| reason.find(end)).min();
+    let reason = end.and_then(|end| reason.get(..end)).unwrap_or(reason);
+    let reason = reason.trim_end().trim_end_matches(": broker's supported mechanisms:");
+    reason.trim_end_matches('.')
 }

@@ -192,6 +192,7 @@ pub(crate) fn kafka(config: &Config) -> KafkaSettings {
 pub(crate) fn postgres(config: &Config) -> PostgresSettings {
     PostgresSettings {
         config: config.postgres.client().clone(),
+        tls: config.postgres.tls(),
         schema: config.postgres.schema.clone(),
         pool_size: config.postgres.pool_size.get(),
         instance: instance(),

@@ -179,11 +179,19 @@ fn served(answer: fn(TcpStream) -> std::io::Result<()>) -> SocketAddr {
     address
 }
 
-/// Reads the message that begins a session of PostgreSQL's protocol.
+/// Reads the message that begins a session of PostgreSQL's protocol, and says before that there is no TLS.
 fn startup(client: &mut TcpStream) -> std::io::Result<()> {
-    let mut length = [0; 4];
-    client.read_exact(&mut length)?;
-    client.read_exact(&mut vec![0; u32::from_be_bytes(length) as usize - 4])
+    loop {
+        let mut length = [0; 4];
+        client.read_exact(&mut length)?;
+        let length = u32::from_be_bytes(length) as usize - 4;
+        client.read_exact(&mut vec![0; length])?;
+        // The question whether there is TLS is the only one that is so short.
+        if length > 4 {
+            return Ok(());
+        }
+        client.write_all(b"N")?;
+    }
 }
 
 /// A message of that protocol.

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use hitstream_actors::source::{PartitionRange, TopicDescription};
 use hitstream_actors::store::{Store, StoreError, TopicProgress};
-use hitstream_actors::writer::postgres::{PipelineSettings, PostgresSettings, PostgresStore};
+use hitstream_actors::writer::postgres::{
+    PipelineSettings, PostgresSettings, PostgresStore, TlsSettings,
+};
 use hitstream_domain::progress::{Offset, PartitionId};
 use hitstream_domain::watermark::TimeRules;
 use hitstream_domain::window::WindowSpec;
@@ -82,6 +84,7 @@ fn recreated_topic_is_read_from_its_start_where_loss_is_accepted() {
 fn open(bench: &Bench, topic_id: &str) -> Result<TopicProgress, StoreError> {
     let postgres = PostgresSettings {
         config: bench.database_url().parse().unwrap(),
+        tls: TlsSettings::default(),
         schema: "public".to_owned(),
         pool_size: 1,
         instance: "test".to_owned(),

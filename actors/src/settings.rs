@@ -101,6 +101,12 @@ impl KafkaSettings {
         self.properties.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
+    /// Whether the brokers are shown who this client is: a name, or a certificate.
+    pub fn is_known(&self) -> bool {
+        let protocol = self.property("security.protocol");
+        protocol.is_some_and(|protocol| !protocol.eq_ignore_ascii_case("plaintext"))
+    }
+
     /// Whether the group's new protocol (KIP-848) is asked for, in which the brokers assign.
     pub fn uses_consumer_protocol(&self) -> bool {
         self.property("group.protocol").is_some_and(|value| value.eq_ignore_ascii_case("consumer"))

@@ -13,6 +13,7 @@ mod tables;
 use crate::cli::{CheckArgs, CliError, Outcome, output};
 use crate::config::{ConfigError, Loaded, Remark, remark_on_payloads};
 use report::{Finding, Report};
+pub(crate) use rights::must_be_granted;
 pub(crate) use tables::must_be_whole;
 
 /// Checks everything and says what was found.

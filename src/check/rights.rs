@@ -74,6 +74,27 @@ pub(super) async fn check(
     Ok(Finding::ok("rights", format!("role {role} may read and write all tables{all}")))
 }
 
+/// Refuses a role that may not read and write all tables: it would find out one by one, and try for ever.
+///
+/// # Errors
+/// What it may not, and what to grant.
+pub(crate) async fn must_be_granted(config: &Config, client: &Client) -> Result<(), CliError> {
+    let schema = &config.postgres.schema;
+    let failed = |error: tokio_postgres::Error| database::query_failure(config, &error);
+    let refused = client.query(REFUSED, &[schema, &TABLES]).await.map_err(failed)?;
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let row = client.query_one("SELECT current_user::text", &[]).await.map_err(failed)?;
+    let (role, tables): (String, Vec<String>) =
+        (row.get(0), refused.iter().map(|row| row.get(0)).collect());
+    Err(CliError::Mismatch(format!(
+        "role {role} may not read and write {} in schema {schema}. As the owner: {}",
+        tables.join(", "),
+        grants(schema, &role)
+    )))
+}
+
 /// Says that this role may not even read which tables these are.
 pub(super) async fn denied(config: &Config, client: &Client) -> Result<Finding, CliError> {
     let schema = &config.postgres.schema;

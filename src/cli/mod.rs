@@ -95,7 +95,14 @@ fn failed(error: CliError, is_json: bool) -> Result<Outcome, CliError> {
 }
 
 fn answered(cli: Cli) -> Result<Outcome, CliError> {
-    let loaded = match (load(&cli), &cli.command) {
+    let loaded = load(&cli).and_then(|loaded| {
+        // Whoever asks for the settings gets them, whatever they name.
+        if !cli.global.print_config {
+            loaded.check_files()?;
+        }
+        Ok(loaded)
+    });
+    let loaded = match (loaded, &cli.command) {
         (Err(error), Some(Command::Check(args))) if !args.health && !cli.global.print_config => {
             return crate::check::refused(&error, args);
         }

@@ -92,8 +92,8 @@ mistakes! {
         file = "[flush]\ninterval = '2m'", says = &["watermark.idle_timeout", "flush.interval"];
 
     broker_with_another_protocol: env = &[("KAFKA_URL", "http://broker:9092")], says = &["http://", "host:port"];
-    broker_with_tls: env = &[("KAFKA_URL", "plaintext://a:1,SSL://b:2")], says = &["kafka.brokers = \"plaintext://a:1,SSL://b:2\"", "asks for TLS, which this version cannot do"];
-    broker_with_sasl_over_tls: env = &[("KAFKA_URL", "sasl_ssl://b:2")], says = &["kafka.brokers", "asks for TLS"];
+    broker_with_tls: env = &[("KAFKA_URL", "plaintext://a:1,SSL://b:2")], says = &["kafka.brokers = \"plaintext://a:1,SSL://b:2\"", "set that to \"ssl\""];
+    broker_with_sasl_over_tls: env = &[("KAFKA_URL", "sasl_ssl://b:2")], says = &["kafka.brokers", "set that to \"sasl_ssl\""];
     brokers_with_a_semicolon: env = &[("KAFKA_URL", "a:1;b:2")], says = &["kafka.brokers = \"a:1;b:2\"", "separated by commas"];
     topic_that_kafka_refuses: env = &[("KAFKA_TOPIC", "web traffic")], says = &["kafka.topic = \"web traffic\"", "249"];
     property_with_a_wrong_value: file = "[kafka.properties]\nsession.timeout.ms = 'long'", says = &["session.timeout.ms", "long"];

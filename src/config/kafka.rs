@@ -88,16 +88,22 @@ impl Serialize for Properties {
 
 /// Gives a property's value fit to be shown.
 pub(super) fn shown(property: &str, value: &str) -> String {
-    // What `kinit` is called with may hold a password.
-    let secret =
-        ["pass", "secret", ".key", "pem", "oauthbearer.config", "jaas", "assertion", "kinit"];
-    if secret.iter().any(|word| property.contains(word)) {
+    if is_secret(property) {
         MASK.to_owned()
     } else if value.contains("://") || property.ends_with("url") {
         masked_url(value)
     } else {
         value.to_owned()
     }
+}
+
+/// Whether nobody may see the property's value.
+pub(super) fn is_secret(property: &str) -> bool {
+    // What `kinit` is called with may hold a password.
+    let secret =
+        ["pass", "secret", ".key", "pem", "oauthbearer.config", "jaas", "assertion", "kinit"];
+    // Where a key lies is none.
+    !property.ends_with(".location") && secret.iter().any(|word| property.contains(word))
 }
 
 /// Why a property is refused.
@@ -128,11 +134,10 @@ pub(super) fn check_property(key: &str, value: &str) -> Result<(), Refusal> {
         | "transactional.id" => {
             return Err("is set by hitstream; exactly-once depends on it, so leave it out".into());
         }
-        "security.protocol" if value.to_lowercase().ends_with("ssl") => {
-            return Err(NO_TLS.into());
-        }
-        "sasl.mechanism" | "sasl.mechanisms" if value != PLAIN => {
-            return Err(format!("must be {PLAIN:?}, the only mechanism that is built in").into());
+        "sasl.mechanism" | "sasl.mechanisms" if !MECHANISMS.contains(&value) => {
+            let [plain, short, long] = MECHANISMS;
+            let reason = format!("must be {plain:?}, {short:?} or {long:?}; no other is built in");
+            return Err(reason.into());
         }
         _ => {}
     }
@@ -161,33 +166,76 @@ pub(super) fn check_property(key: &str, value: &str) -> Result<(), Refusal> {
     }
 }
 
-/// The only SASL mechanism that librdkafka has without a TLS library.
-const PLAIN: &str = "PLAIN";
+/// The SASL mechanisms that are built in.
+const MECHANISMS: [&str; 3] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
+
+/// How the brokers are spoken to.
+const PROTOCOL: &str = "security.protocol";
 
 /// Checks what logging in with SASL needs; gives the property at fault, and why.
 pub(super) fn check_sasl(properties: &Properties) -> Result<(), (&'static str, String)> {
-    let protocol = "security.protocol";
-    let with_sasl = |value: &str| value.to_lowercase().starts_with("sasl");
-    if !properties.get(protocol).is_some_and(with_sasl) {
+    if !protocol(properties).starts_with("sasl") {
         return Ok(());
     }
     if ["sasl.mechanism", "sasl.mechanisms"].iter().all(|key| properties.get(key).is_none()) {
-        return Err((protocol, format!("needs \"sasl.mechanism\" = {PLAIN:?} beside it")));
+        let [plain, short, long] = MECHANISMS;
+        let needs = format!("needs \"sasl.mechanism\" beside it: {plain:?}, {short:?} or {long:?}");
+        return Err((PROTOCOL, needs));
     }
     let credentials = ["sasl.username", "sasl.password"];
     match credentials.iter().find(|key| properties.get(key).is_none()) {
-        Some(missing) => Err((protocol, format!("needs {missing:?} beside it"))),
+        Some(missing) => Err((PROTOCOL, format!("needs {missing:?} beside it"))),
         None => Ok(()),
     }
+}
+
+/// Checks what goes with TLS; gives the property at fault, and why.
+pub(super) fn check_tls(properties: &Properties) -> Result<(), (String, String)> {
+    let is_set = |key: &str| properties.get(key).is_some();
+    if !protocol(properties).ends_with("ssl") {
+        let idle = properties.iter().map(|(key, _)| key).find(|key| key.starts_with("ssl."));
+        return idle.map_or(Ok(()), |key| {
+            let reason = "has no effect without TLS; set \"security.protocol\" to \"ssl\", or to \"sasl_ssl\" with a name \
+                          and a password, or leave it out";
+            Err((key.to_owned(), reason.to_owned()))
+        });
+    }
+    let pair = ["ssl.certificate", "ssl.key"].map(|name| {
+        ["location", "pem"].map(|kind| format!("{name}.{kind}")).into_iter().find(|key| is_set(key))
+    });
+    let lacks = |other: &str| {
+        let which = format!("needs {other:?} beside it: a certificate and its key go together");
+        Err(which)
+    };
+    match pair {
+        [Some(key), None] => lacks("ssl.key.location").map_err(|reason| (key, reason)),
+        [None, Some(key)] => lacks("ssl.certificate.location").map_err(|reason| (key, reason)),
+        _ => Ok(()),
+    }
+}
+
+/// Gives `security.protocol` in lower case.
+pub(super) fn protocol(properties: &Properties) -> String {
+    properties.get(PROTOCOL).unwrap_or("plaintext").to_lowercase()
+}
+
+/// Gives the properties that name files, with the files.
+pub(super) fn files(properties: &Properties) -> impl Iterator<Item = (&str, &str)> {
+    const FILES: &[&str] = &[
+        "ssl.ca.location",
+        "ssl.certificate.location",
+        "ssl.crl.location",
+        "ssl.key.location",
+        "ssl.keystore.location",
+    ];
+    // librdkafka looks for the system's certificates itself.
+    properties.iter().filter(|(key, value)| FILES.contains(key) && *value != "probe")
 }
 
 /// Names what a property is about that this build of librdkafka has not; some it takes all the same.
 fn lacking(key: &str) -> Option<&'static str> {
     match key {
-        _ if key.starts_with("ssl.") || key.contains(".ssl.") || key.starts_with("https.") => {
-            Some("TLS")
-        }
-        _ if key.starts_with("sasl.oauthbearer.") => Some("OAUTHBEARER"),
+        _ if key.contains("oauthbearer") || key.starts_with("https.") => Some("OAUTHBEARER"),
         _ if key.starts_with("sasl.kerberos.") => Some("Kerberos"),
         _ => None,
     }
@@ -195,16 +243,12 @@ fn lacking(key: &str) -> Option<&'static str> {
 
 fn not_built_in(key: &str) -> Refusal {
     let what = lacking(key).unwrap_or(key);
+    let [plain, short, long] = MECHANISMS;
     format!(
-        "is about {what}, which is not built in; leave it out: plaintext, and sasl_plaintext with {PLAIN}, can be had where the \
-         network may be trusted"
+        "is about {what}, which is not built in; leave it out: {plain}, {short}, {long} and client certificates can be had"
     )
     .into()
 }
-
-/// What is wrong with every way to ask for TLS.
-pub(super) const NO_TLS: &str = "asks for TLS, which this version cannot do; use plaintext or sasl_plaintext where the network may be \
-     trusted";
 
 const REFERENCE: &str = "librdkafka's CONFIGURATION.md says what it takes";
 
@@ -269,7 +313,10 @@ const USUAL_PROPERTIES: &[&str] = &[
     "socket.timeout.ms",
     "ssl.ca.location",
     "ssl.certificate.location",
+    "ssl.endpoint.identification.algorithm",
     "ssl.key.location",
     "ssl.key.password",
+    "ssl.keystore.location",
+    "ssl.keystore.password",
     "statistics.interval.ms",
 ];

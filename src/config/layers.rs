@@ -12,7 +12,8 @@ use super::tree::Tree;
 use super::variables::{empty_variables, from_variables, remarks_on_empty};
 use super::{DEFAULTS, env_file, validate};
 
-/// What the settings are made of, each with its name; nothing here reads a file or the environment.
+/// What the settings are made of, each with its name; nothing here reads the environment, nor any file but those that variables
+/// name for secrets.
 #[derive(Debug, Default, Clone)]
 pub struct Layers {
     /// Name and text of `--config`.
@@ -39,6 +40,11 @@ impl Loaded {
     /// Whether somebody has set this key, if only to its default.
     pub fn is_set(&self, key: &str) -> bool {
         self.tree.is_set(key)
+    }
+
+    /// Reports a key's value, with where it came from.
+    pub(super) fn problem(&self, key: &str, reason: impl Into<String>) -> Problem {
+        self.tree.problem(key, reason)
     }
 
     /// Prints every setting as TOML, with its origin where that is not the default; secrets are masked.
@@ -92,12 +98,12 @@ impl Layers {
         if let Ok(OfUrl { schema: Some(schema), .. }) = &of_url {
             problems.extend(take_schema(schema, &mut config, &mut tree));
         }
+        let OfUrl { passed_over, overrides, .. } = of_url.unwrap_or_default();
+        tree.take_from_url(overrides);
         validate::check(&config, &tree, &mut problems);
         if !problems.is_empty() {
             return Err(ConfigError(problems));
         }
-        let OfUrl { passed_over, overrides, .. } = of_url.unwrap_or_default();
-        tree.take_from_url(overrides);
         let mut remarks: Vec<String> = passed_over
             .iter()
             .map(|option| format!("postgres.url: option {option} has no meaning here; passed over"))

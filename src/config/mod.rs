@@ -3,6 +3,7 @@
 
 mod env_file;
 mod error;
+mod files;
 mod http;
 mod kafka;
 mod keys;
@@ -11,9 +12,11 @@ mod layers;
 mod meant;
 mod payloads;
 mod postgres;
+mod postgres_tls;
 mod read;
 mod read_back;
 mod secret;
+mod secret_files;
 mod sections;
 mod stray;
 mod tree;
@@ -27,6 +30,7 @@ pub use kafka::{KafkaConfig, Properties, set_default};
 pub use layers::{Layers, Loaded};
 pub(crate) use payloads::{Remark, remark_on_payloads};
 pub use postgres::PostgresConfig;
+pub use postgres_tls::SslMode;
 pub(crate) use secret::masked_url;
 pub use secret::{MASK, Secret};
 pub use sections::{

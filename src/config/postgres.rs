@@ -1,13 +1,17 @@
 //! `[postgres]`: how the database is reached, from either kind of URL.
 
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use hitstream_actors::writer::postgres::TlsSettings;
 use serde::{Deserialize, Serialize};
-use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::config::Host;
 
 use super::nearest;
+use super::postgres_tls::{SslMode, TlsOptions, take_options};
 use super::secret::{MASK, Secret, masked_url};
+use super::values::one_of;
 
 /// `[postgres]`
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -21,6 +25,15 @@ pub struct PostgresConfig {
     pub password: Secret,
     /// Database; that of the URL where it names one.
     pub database: String,
+    /// How secure connections are; that of the URL where it says.
+    #[serde(deserialize_with = "one_of")]
+    pub sslmode: SslMode,
+    /// PEM file of the authorities that may have signed the server's certificate, or `system`; empty is none.
+    pub sslrootcert: PathBuf,
+    /// PEM file of this client's certificate; empty is none.
+    pub sslcert: PathBuf,
+    /// PEM file of its key.
+    pub sslkey: PathBuf,
     /// Schema that holds the tables.
     pub schema: String,
     /// Most connections this instance opens.
@@ -33,6 +46,11 @@ impl PostgresConfig {
     /// Gives the driver's configuration: URL, role, password and database brought together.
     pub fn client(&self) -> &tokio_postgres::Config {
         &self.client
+    }
+
+    /// Gives what connections ask of the server, and what they show it.
+    pub fn tls(&self) -> TlsSettings {
+        super::postgres_tls::settings(self)
     }
 
     /// Gives the role that connects.
@@ -64,16 +82,25 @@ impl PostgresConfig {
     pub(super) fn resolve(&mut self) -> Result<OfUrl, String> {
         let url = self.url.reveal().trim();
         let mut of_url = OfUrl::default();
-        let mut client = match url.strip_prefix("jdbc:") {
+        let (mut client, tls) = match url.strip_prefix("jdbc:") {
             Some(rest) => parse_jdbc(rest, &mut of_url)?,
             None if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
-                parse_url(url)?
+                let (url, tls) = take_options(url)?;
+                (parse_url(&url)?, tls)
             }
             None => return Err(SHAPES.into()),
         };
-        if client.get_hosts().is_empty() && client.get_hostaddrs().is_empty() {
+        // A name to be shown, and for a certificate to have.
+        for address in client.get_hostaddrs().to_vec() {
+            if client.get_hosts().len() < client.get_hostaddrs().len() {
+                client.host(address.to_string());
+            }
+        }
+        if client.get_hosts().is_empty() {
             client.host("localhost");
         }
+        of_url.overrides.extend(tls.apply(self));
+        client.ssl_mode(self.sslmode.of_driver(client.get_hosts()));
         let named = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
         match named(client.get_user()) {
             Some(user) => {
@@ -100,9 +127,6 @@ impl PostgresConfig {
         if client.get_application_name().is_none() {
             client.application_name("hitstream");
         }
-        if client.get_ssl_mode() == SslMode::Require {
-            return Err(NO_TLS.into());
-        }
         self.client = client;
         Ok(of_url)
     }
@@ -122,9 +146,6 @@ pub(super) struct OfUrl {
 const SHAPES: &str = "is no PostgreSQL URL; write postgres://user:password@host:port/database \
                       or jdbc:postgresql://host:port/database";
 
-const SSL_MODES: &str =
-    "has an sslmode that is not supported; use disable or prefer where the network may be trusted";
-
 /// What the driver takes.
 const OPTIONS: &[&str] = &[
     "user",
@@ -136,14 +157,15 @@ const OPTIONS: &[&str] = &[
     "options",
     "application_name",
     "sslmode",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "channel_binding",
     "connect_timeout",
     "tcp_user_timeout",
     "keepalives",
     "target_session_attrs",
 ];
-
-const NO_TLS: &str = "asks for TLS (sslmode=require, or ssl in a JDBC URL), which this version cannot do; use sslmode=prefer \
-                      or disable where the network may be trusted";
 
 const MISPLACED: &str = "has a character where a password or an option may have slipped into role, host or database: write options \
      after a ?, with & between them, and %40, %2F, %3A, %3F, %26, %3B and %3D for @, /, :, ?, &, ; and = in names and passwords";
@@ -159,9 +181,6 @@ fn parse_url(url: &str) -> Result<tokio_postgres::Config, String> {
     url.parse().map_err(|e: tokio_postgres::Error| {
         let cause =
             std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string);
-        if cause.contains("`sslmode`") {
-            return SSL_MODES.to_owned();
-        }
         if cause.contains("unknown option") {
             return unknown_option(url, cause.split('`').nth(1).unwrap_or_default());
         }
@@ -211,7 +230,10 @@ fn check_place(place: &str) -> Result<(), String> {
 }
 
 /// Reads what follows `jdbc:`. pgjdbc keeps credentials and options in the query, form-encoded.
-fn parse_jdbc(rest: &str, of_url: &mut OfUrl) -> Result<tokio_postgres::Config, String> {
+fn parse_jdbc(
+    rest: &str,
+    of_url: &mut OfUrl,
+) -> Result<(tokio_postgres::Config, TlsOptions), String> {
     let place = rest.strip_prefix("postgresql:").ok_or(SHAPES)?;
     let (place, query) = place.split_once('?').unwrap_or((place, ""));
     let mut client = match place.strip_prefix("//") {
@@ -230,7 +252,11 @@ fn parse_jdbc(rest: &str, of_url: &mut OfUrl) -> Result<tokio_postgres::Config, 
             "has an option that is not NAME=VALUE; write %26 for & in a password".to_owned()
         );
     }
+    let mut tls = TlsOptions::default();
     for (option, value) in form_urlencoded::parse(query.as_bytes()) {
+        if tls.take(&option, &value)? {
+            continue;
+        }
         match option.as_ref() {
             "user" => drop(client.user(value.as_ref())),
             "password" => drop(client.password(value.as_bytes())),
@@ -242,22 +268,13 @@ fn parse_jdbc(rest: &str, of_url: &mut OfUrl) -> Result<tokio_postgres::Config, 
                     .map_err(|_| "has a connectTimeout that is no number of seconds")?;
                 client.connect_timeout(Duration::from_secs(seconds));
             }
-            "sslmode" => drop(client.ssl_mode(ssl_mode(&value)?)),
-            "ssl" if value != "false" => drop(client.ssl_mode(SslMode::Require)),
+            // As pgjdbc has it: all that can be proved, unless sslmode says otherwise.
+            "ssl" if value != "false" => drop(tls.mode.get_or_insert(SslMode::VerifyFull)),
             "currentSchema" => of_url.schema = Some(value.into_owned()),
             _ => of_url.passed_over.push(option.into_owned()),
         }
     }
-    Ok(client)
-}
-
-fn ssl_mode(value: &str) -> Result<SslMode, String> {
-    match value {
-        "disable" => Ok(SslMode::Disable),
-        "allow" | "prefer" => Ok(SslMode::Prefer),
-        "require" => Ok(SslMode::Require),
-        _ => Err(SSL_MODES.to_owned()),
-    }
+    Ok((client, tls))
 }
 
 #[cfg(test)]
@@ -270,6 +287,10 @@ mod tests {
             user: "u".into(),
             password: Secret::new("p"),
             database: "d".into(),
+            sslmode: SslMode::Prefer,
+            sslrootcert: PathBuf::new(),
+            sslcert: PathBuf::new(),
+            sslkey: PathBuf::new(),
             schema: "public".into(),
             pool_size: NonZeroU32::MIN,
             client: tokio_postgres::Config::default(),
@@ -311,12 +332,10 @@ mod tests {
         let mut config = resolved("postgres://h");
         config.url = Secret::new("jdbc:postgresql://h/x?reWriteBatchedInserts=true&sslmode=allow");
         assert_eq!(config.resolve().unwrap().passed_over, ["reWriteBatchedInserts"]);
-        assert_eq!(config.client().get_ssl_mode(), SslMode::Prefer);
+        assert_eq!(config.sslmode, SslMode::Allow);
         config.url = Secret::new("jdbc:postgresql://h/x?currentSchema=hits");
         let of_url = config.resolve().unwrap();
         assert_eq!((of_url.passed_over.len(), of_url.schema.as_deref()), (0, Some("hits")));
-        config.url = Secret::new("jdbc:postgresql://h/x?sslmode=verify-full");
-        assert!(config.resolve().unwrap_err().contains("sslmode"));
     }
 
     #[test]
@@ -327,10 +346,8 @@ mod tests {
             config.resolve().unwrap_err()
         };
         for (options, says) in [
-            (
-                "sslrootcert=/ca.pem",
-                "has an option sslrootcert that is not known; known are user, ",
-            ),
+            ("sslcrl=/crl.pem", "has an option sslcrl that is not known; did you mean sslcert?"),
+            ("gssencmode=disable", "has an option gssencmode that is not known; known are user, "),
             ("application-name=x", "did you mean application_name?"),
             (
                 "currentSchema=hits",
@@ -344,12 +361,10 @@ mod tests {
     }
 
     #[test]
-    fn tls_that_is_asked_for_is_never_left_out() {
-        for url in ["postgres://h/x?sslmode=require", "jdbc:postgresql://h/x?ssl=true"] {
-            let mut config = resolved("postgres://h");
-            config.url = Secret::new(url);
-            assert!(config.resolve().unwrap_err().contains("TLS"), "{url}");
-        }
+    fn address_without_a_name_stands_for_one() {
+        let config = resolved("postgres:///x?hostaddr=127.0.0.1");
+        assert_eq!(config.target(), "127.0.0.1:5432/x");
+        assert_eq!(resolved("postgres://h/x?hostaddr=127.0.0.1").target(), "h:5432/x");
     }
 
     #[test]

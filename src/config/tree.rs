@@ -7,6 +7,7 @@ use config::{Map, Value, ValueKind};
 use super::error::Problem;
 use super::layer::{DEFAULT_ORIGIN, Layer, PROPERTIES};
 use super::secret::{MASK, masked_url};
+use super::secret_files::is_secret;
 use super::{kafka, postgres};
 
 /// The layers brought together: which value holds for a key, and where it came from.
@@ -154,8 +155,8 @@ fn shown_text(key: &str, text: &str) -> String {
         return kafka::shown(property, text);
     }
     match key {
-        "postgres.password" | "enrich.ip2location.key" | "http.token" => MASK.to_owned(),
         "postgres.url" => postgres::shown(text),
+        _ if is_secret(key) => MASK.to_owned(),
         "enrich.ip2location.base_url" | "kafka.brokers" => masked_url(text),
         _ if text.contains("://") => masked_url(text),
         _ => text.to_owned(),

@@ -9,7 +9,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use super::error::Problem;
 use super::http::{HttpConfig, LEAST_TOKEN, is_token};
-use super::kafka::{KafkaConfig, NO_TLS, check_property, check_sasl};
+use super::kafka::{KafkaConfig, check_property, check_sasl, check_tls, protocol};
 use super::sections::{Config, GeoProvider};
 use super::tree::Tree;
 use crate::cli::words::span;
@@ -97,7 +97,7 @@ fn is_log_filter(level: &str) -> bool {
 
 fn check_kafka(config: &Config, found: &mut Found<'_>) {
     let kafka = &config.kafka;
-    if let Err(reason) = check_brokers(&kafka.brokers) {
+    if let Err(reason) = check_brokers(&kafka.brokers, &protocol(&kafka.properties)) {
         found.add("kafka.brokers", reason);
     }
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
@@ -124,6 +124,9 @@ fn check_kafka(config: &Config, found: &mut Found<'_>) {
     if !found.problems.iter().any(|problem| problem.key.starts_with("kafka.properties.")) {
         check_session(kafka, found);
         if let Err((property, reason)) = check_sasl(&kafka.properties) {
+            found.add(&format!("kafka.properties.{property}"), reason);
+        }
+        if let Err((property, reason)) = check_tls(&kafka.properties) {
             found.add(&format!("kafka.properties.{property}"), reason);
         }
     }
@@ -165,7 +168,8 @@ fn check_session(kafka: &KafkaConfig, found: &mut Found<'_>) {
     }
 }
 
-fn check_brokers(brokers: &str) -> Result<(), String> {
+/// A scheme before a broker would hold for that one alone, and not for those that it names.
+fn check_brokers(brokers: &str, protocol: &str) -> Result<(), String> {
     const SHAPE: &str = "write host:port, several separated by commas";
     if brokers.contains(';') {
         return Err(format!("has a semicolon between brokers; {SHAPE}"));
@@ -177,8 +181,12 @@ fn check_brokers(brokers: &str) -> Result<(), String> {
                 if !known.contains(&scheme.to_uppercase().as_str()) {
                     return Err(format!("{scheme}:// is no Kafka protocol; {SHAPE}"));
                 }
-                if scheme.to_uppercase().ends_with("SSL") {
-                    return Err(NO_TLS.to_owned());
+                if scheme.to_lowercase() != protocol {
+                    return Err(format!(
+                        "has {scheme}:// before a broker, but \"security.protocol\" in [kafka.properties] is {protocol:?}; set \
+                         that to {:?}, and {SHAPE}",
+                        scheme.to_lowercase()
+                    ));
                 }
                 address
             }
@@ -217,6 +225,9 @@ fn check_postgres(config: &Config, found: &mut Found<'_>) {
         "postgres.schema",
         "is no schema name; use up to 63 of a-z, 0-9 and `_`, not beginning with a digit or pg_",
     );
+    if let Some((key, reason)) = super::postgres_tls::contradiction(postgres) {
+        found.add(key, reason);
+    }
     found.require(!postgres.user.is_empty(), "postgres.user", "must not be empty");
     found.require(!postgres.database.is_empty(), "postgres.database", "must not be empty");
     found.require(

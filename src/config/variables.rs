@@ -6,6 +6,7 @@ use config::Value;
 
 use super::error::Problem;
 use super::layer::{Layer, PROPERTIES};
+use super::secret_files::{self, SUFFIX};
 use super::stray;
 use super::tree::Tree;
 
@@ -27,7 +28,8 @@ pub(super) const PREFIX: &str = "HITSTREAM_";
 /// Variables that are read before the settings are.
 pub(super) const FILE_NAMES: &[&str] = &["HITSTREAM_CONFIG", "HITSTREAM_ENV_FILE"];
 
-/// Makes two layers of a set of variables: the former job's names, then `HITSTREAM_…`, which are more exact.
+/// Makes two layers of a set of variables: the former job's names, then `HITSTREAM_…`, which are more exact. Secrets may lie in
+/// files that variables with `_FILE` at their end name.
 pub(super) fn from_variables(
     variables: &[(String, String)],
     place: &str,
@@ -38,21 +40,59 @@ pub(super) fn from_variables(
     let mut exact = Layer(BTreeMap::new());
     for (name, text) in variables.iter().filter(|(_, text)| !text.is_empty()) {
         let origin = format!("variable {name}{place}");
-        let value = Value::new(Some(&origin), text.as_str());
-        if let Some((_, key)) = FORMER_NAMES.iter().find(|(former, _)| former == name) {
-            former.0.insert((*key).to_owned(), value);
-            continue;
-        }
-        let Some(rest) = name.strip_prefix(PREFIX) else { continue };
-        match rest.split_once("__") {
-            Some(_) => drop(exact.0.insert(key_of_variable(rest), value)),
-            None => {
+        let Some(Named { key, is_former, is_file }) = variable_of_ours(name) else {
+            if name.starts_with(PREFIX) {
                 let stray = stray::problem(name, text, defaults);
                 problems.extend(stray.map(|reason| Problem::of(origin, reason)));
             }
-        }
+            continue;
+        };
+        let value = if is_file {
+            let plain = name.strip_suffix(SUFFIX).unwrap_or(name);
+            if variables.iter().any(|(name, text)| name == plain && !text.is_empty()) {
+                let reason = format!("{plain} is set as well; leave one of the two out");
+                problems.push(Problem { key, ..Problem::of(origin, reason) });
+                continue;
+            }
+            match secret_files::read(&key, text, &origin) {
+                Ok(secret) => Value::new(Some(&format!("{origin}, file {text}")), secret),
+                Err(problem) => {
+                    problems.push(problem);
+                    continue;
+                }
+            }
+        } else {
+            Value::new(Some(&origin), text.as_str())
+        };
+        let layer = if is_former { &mut former } else { &mut exact };
+        layer.0.insert(key, value);
     }
     [former, exact]
+}
+
+/// What a variable sets.
+struct Named {
+    key: String,
+    /// Whether it is a name of the former job.
+    is_former: bool,
+    /// Whether it names a file with the value.
+    is_file: bool,
+}
+
+/// Tells what a variable sets; `None` where that is nothing.
+fn variable_of_ours(name: &str) -> Option<Named> {
+    let plain = |name: &str| {
+        let former = FORMER_NAMES.iter().find(|(former, _)| *former == name);
+        let exact = name.strip_prefix(PREFIX).filter(|rest| rest.contains("__"));
+        former
+            .map(|(_, key)| ((*key).to_owned(), true))
+            .or_else(|| exact.map(|rest| (key_of_variable(rest), false)))
+    };
+    let of_file = name.strip_suffix(SUFFIX).and_then(plain);
+    let of_file = of_file.filter(|(key, _)| secret_files::is_secret(key));
+    let is_file = of_file.is_some();
+    let (key, is_former) = of_file.or_else(|| plain(name))?;
+    Some(Named { key, is_former, is_file })
 }
 
 /// Finds the variables that are meant for us and set to nothing: with where they stand, and the key they would set.
@@ -62,9 +102,7 @@ pub(super) fn empty_variables(
 ) -> Vec<(String, Option<String>)> {
     let mut found = Vec::new();
     for (name, _) in variables.iter().filter(|(_, text)| text.is_empty()) {
-        let former = FORMER_NAMES.iter().find(|(former, _)| former == name);
-        let exact = name.strip_prefix(PREFIX).filter(|rest| rest.contains("__"));
-        let key = former.map(|(_, key)| (*key).to_owned()).or_else(|| exact.map(key_of_variable));
+        let key = variable_of_ours(name).map(|named| named.key);
         if key.is_some() || FILE_NAMES.contains(&name.as_str()) {
             found.push((format!("{name}{place}"), key));
         }

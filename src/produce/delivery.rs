@@ -61,20 +61,29 @@ impl Deliveries {
     }
 }
 
+impl Deliveries {
+    fn complain(&self, reason: &str) {
+        // "… failed: Connection refused (after 0ms in state CONNECT, 3 identical error(s) suppressed)"
+        let reason = reason.split(" (after ").next().unwrap_or(reason);
+        *lock(&self.complaint) = Some(reason.to_owned());
+    }
+}
+
 impl ClientContext for Deliveries {
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "kafka client");
         // "All broker connections are down" comes last and says least.
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
-            // "… failed: Connection refused (after 0ms in state CONNECT, 3 identical error(s) suppressed)"
-            let reason = reason.split(" (after ").next().unwrap_or(reason);
-            *lock(&self.complaint) = Some(reason.to_owned());
+            self.complain(reason);
         }
     }
 
     fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
-        // Whatever matters also arrives as an error or a delivery report.
+        // Whatever else matters also arrives as an error or a delivery report.
         tracing::debug!(facility, message, "librdkafka");
+        if message.contains("security.protocol") {
+            self.complain(message.rsplit("]: ").next().unwrap_or(message));
+        }
     }
 }
 

@@ -15,6 +15,7 @@ pub use key::{KeyBy, key_of};
 
 use std::time::{Duration, Instant};
 
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
@@ -85,6 +86,8 @@ impl Producer {
         set_default(&mut client, "message.max.bytes", &MAX_RECORD_BYTES.to_string());
         set_default(&mut client, "message.timeout.ms", &DELIVERY_LIMIT.as_millis().to_string());
         set_default(&mut client, "batch.size", &BATCH_BYTES.to_string());
+        // That a broker hangs up is told nowhere else.
+        client.set_log_level(RDKafkaLogLevel::Info);
         let number = |property: &str| client.get(property).and_then(|bytes| bytes.parse().ok());
         let max_record_bytes = number("message.max.bytes").unwrap_or(MAX_RECORD_BYTES);
         let batch_bytes = number("batch.size").unwrap_or(BATCH_BYTES);

@@ -109,8 +109,13 @@ async fn pipeline(
     let (tell, mut ended) = oneshot::channel();
     let supervisor = PipelineSupervisor::new(blueprint, tell).start();
     let (mut stopped, mut stopping) = (Stopped::AtEnd, None);
+    let mut refused = std::pin::pin!(topic::refused(config));
     loop {
         tokio::select! {
+            refusal = &mut refused => {
+                source.close(LEAVE_LIMIT).await;
+                return Err(refusal);
+            }
             outcome = &mut ended => {
                 let Metrics { generations, fenced_commits, late_revocations, .. } = &metrics;
                 info!(
@@ -261,7 +266,11 @@ async fn migrated(
     let hear = |error: &ConnectError| readiness.fails(Part::Postgres, error.to_string());
     patiently(config, readiness, limit, "the tables are not brought up", async || {
         let mut client = database::connected(config, postgres, limit, hear).await?;
-        Ok(migrate(&mut client, postgres).await)
+        let migrated = migrate(&mut client, postgres).await;
+        if migrated.is_ok() {
+            crate::check::must_be_granted(config, &client).await?;
+        }
+        Ok(migrated)
     })
     .await
 }

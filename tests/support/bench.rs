@@ -56,17 +56,26 @@ impl Bench {
         Self::create(name, &options, shared("KAFKA_URL"), shared("POSTGRES_URL"))
     }
 
+    /// A bench on servers at these URLs; where its commands find them may be told otherwise by settings.
+    pub(crate) fn between(name: &str, kafka_url: String, postgres_url: String) -> Self {
+        Self::made(name, "", kafka_url, postgres_url)
+    }
+
     fn create(
         name: &str,
         options: &str,
         kafka_url: Option<String>,
         postgres_url: Option<String>,
     ) -> Option<Self> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
         let (Some(kafka_url), Some(postgres_url)) = (kafka_url, postgres_url) else {
             skip("no services: run `make services && . ./.services.env` first, or `make test`");
             return None;
         };
+        Some(Self::made(name, options, kafka_url, postgres_url))
+    }
+
+    fn made(name: &str, options: &str, kafka_url: String, postgres_url: String) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let topic = format!("hs_{name}_{}_{number}", std::process::id());
         // Instances of many tests run at a time.
@@ -74,7 +83,7 @@ impl Bench {
         let bench = Self { database: topic.clone(), topic, kafka_url, postgres_url, settings };
         let create = format!("CREATE DATABASE {}{options}", bench.database);
         Client::connect(&bench.postgres_url, NoTls).unwrap().batch_execute(&create).unwrap();
-        Some(bench)
+        bench
     }
 
     /// Adds a setting, as an environment variable.

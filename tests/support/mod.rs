@@ -1,6 +1,8 @@
 //! What the tests share: services, a bench of their own each, the binary, an independent model.
 
+pub(crate) mod acls;
 pub(crate) mod bench;
+pub(crate) mod certificates;
 pub(crate) mod expected;
 pub(crate) mod group;
 pub(crate) mod hit;
@@ -18,6 +20,8 @@ pub(crate) mod proxy;
 pub(crate) mod random;
 pub(crate) mod rollups;
 pub(crate) mod scratch;
+pub(crate) mod secure_kafka;
+pub(crate) mod secure_postgres;
 pub(crate) mod server;
 pub(crate) mod traffic;
 
@@ -35,6 +39,15 @@ pub(crate) fn in_ci() -> bool {
 pub(crate) fn skip(reason: &str) {
     assert!(!in_ci(), "{reason}");
     eprintln!("skipped: {reason}");
+}
+
+/// Says why a test does nothing where services run in containers, which offer no programs to start others with.
+pub(crate) fn skip_in_a_container(reason: &str) {
+    if std::env::var("HITSTREAM_SERVICES_KIND").is_ok_and(|kind| kind == "docker") {
+        eprintln!("skipped: services run in containers; {reason}: HITSTREAM_SERVICES=local");
+    } else {
+        skip("no services: run `make services && . ./.services.env` first, or `make test`");
+    }
 }
 
 /// A file of the real access logs, which live beside the repository.

@@ -157,9 +157,14 @@ impl Session {
     fn pass_requests(&self, fate_of_answer: &Mutex<Fate>) -> Result<()> {
         let mut from = BufReader::new(self.client.try_clone()?);
         let mut to = BufWriter::new(self.server.try_clone()?);
-        // The first message has no type.
+        // The first message has no type. Before it, the client may ask whether there is TLS, in a message of eight bytes.
         let mut length = [0; 4];
         from.read_exact(&mut length)?;
+        if u32::from_be_bytes(length) == 8 {
+            from.read_exact(&mut length)?;
+            self.client.try_clone()?.write_all(b"N")?;
+            from.read_exact(&mut length)?;
+        }
         to.write_all(&length)?;
         copy(&mut from, &mut to, u32::from_be_bytes(length) as usize - 4)?;
         to.flush()?;

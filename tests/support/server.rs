@@ -40,10 +40,16 @@ impl Server {
         &self.url
     }
 
+    /// What the script has noted of it, such as `bin`, `data` and `socket` of PostgreSQL; `None` in a container.
+    pub(crate) fn fact(&self, what: &str) -> Option<String> {
+        let file = self.state().join(format!("{}.{what}", self.name));
+        std::fs::read_to_string(file).ok().map(|fact| fact.trim().to_owned())
+    }
+
     /// Ends it by a signal: `KILL`, or `QUIT`, which for PostgreSQL is an immediate shutdown.
     pub(crate) fn kill(&self, signal: &str) {
         if let Some(container) = self.fact("cid") {
-            let container = container.trim();
+            let container = container.as_str();
             done(Command::new("docker").args(["kill", "-s", signal, container]));
             wait_until("the container ends", Duration::from_secs(20), || {
                 let running = ["inspect", "-f", "{{.State.Running}}", container];
@@ -83,10 +89,6 @@ impl Server {
         // One that has ended meanwhile is none to be signalled.
         let mut kill = Command::new("kill");
         drop(kill.args(["-s", signal, &pid]).args(children.split_whitespace()).output().unwrap());
-    }
-
-    fn fact(&self, what: &str) -> Option<String> {
-        std::fs::read_to_string(self.state().join(format!("{}.{what}", self.name))).ok()
     }
 
     fn pid(&self) -> String {

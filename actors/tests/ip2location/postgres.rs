@@ -12,8 +12,8 @@ use hitstream_actors::enricher::ip2location::{
 };
 use hitstream_actors::store::StoreError;
 use hitstream_actors::writer::postgres::{
-    PipelineSettings, PostgresLocations, PostgresSettings, PostgresStore, PrivateTable, connect,
-    migrate,
+    PipelineSettings, PostgresLocations, PostgresSettings, PostgresStore, PrivateTable,
+    TlsSettings, connect, migrate,
 };
 use hitstream_domain::geo::Location;
 use hitstream_domain::watermark::TimeRules;
@@ -76,6 +76,7 @@ async fn in_schema<T: Future<Output = Schema>>(name: &str, test: impl FnOnce(Sch
     };
     let settings = PostgresSettings {
         config: url.parse().unwrap(),
+        tls: TlsSettings::default(),
         schema: format!("locations_{name}_{}", std::process::id()),
         pool_size: 3,
         instance: "test".to_owned(),

@@ -29,21 +29,30 @@ pub struct GroupReport {
     pub is_assigned_by_brokers: bool,
 }
 
-/// Asks for a group; blocks. Where it does not exist, nothing is asked that would have the brokers make anything.
+/// Asks for a group; blocks. Where it does not exist, nothing is asked that would have the brokers make anything, unless these
+/// know who asks: to somebody without the right to see it, a group is not there.
 pub(super) fn describe(
     consumer: &Consumer,
     group: &str,
+    they_know_us: bool,
     timeout: Duration,
 ) -> Result<GroupReport, SourceError> {
     let begin = clock::monotonic();
     let list = consumer.fetch_group_list(Some(group), timeout);
     let list = list.map_err(|error| SourceError::Unavailable(error.to_string()))?;
+    let left = || {
+        let left = timeout.saturating_sub(clock::monotonic().saturating_sub(begin));
+        left.max(Duration::from_millis(1))
+    };
     let Some(listed) = list.groups().iter().find(|listed| listed.name() == group) else {
-        return Ok(GroupReport::default());
+        return if they_know_us {
+            ask(consumer, group, left())
+        } else {
+            Ok(GroupReport::default())
+        };
     };
     if listed.state() == DEAD {
-        let left = timeout.saturating_sub(clock::monotonic().saturating_sub(begin));
-        return ask(consumer, group, left.max(Duration::from_millis(1)));
+        return ask(consumer, group, left());
     }
     Ok(GroupReport {
         state: listed.state().to_owned(),

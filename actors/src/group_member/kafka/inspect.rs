@@ -39,7 +39,7 @@ pub fn inspect(settings: &KafkaSettings, limit: Duration) -> Result<KafkaReport,
     let left = || deadline.saturating_sub(clock::monotonic()).max(Duration::from_millis(1));
     let brokers = brokers(&consumer, &settings.topic, limit)?;
     let topic = describe(&consumer, &settings.topic, left());
-    let group = group::describe(&consumer, &settings.group, left());
+    let group = group::describe(&consumer, &settings.group, settings.is_known(), left());
     Ok(KafkaReport { brokers, topic, group })
 }
 

@@ -126,6 +126,13 @@ impl Membership {
         self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn complain(&self, reason: &str) {
+        // "… failed: Connection refused (after 0ms in state CONNECT, 3 identical error(s) suppressed)"
+        let reason = reason.split(" (after ").next().unwrap_or(reason);
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        *trouble = Some(reason.to_owned());
+    }
+
     fn note(&self, note: Note) {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).push_back(note);
     }
@@ -134,7 +141,13 @@ impl Membership {
 impl ClientContext for Membership {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         match level {
-            _ if self.is_quiet => debug!(facility, "{message}"),
+            _ if self.is_quiet => {
+                debug!(facility, "{message}");
+                // That the other side hangs up is no error to the client, and what it makes of that stands only here.
+                if message.contains("security.protocol") {
+                    self.complain(message.rsplit("]: ").next().unwrap_or(message));
+                }
+            }
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
                 error!(facility, "{message}")
             }
@@ -160,10 +173,7 @@ impl ClientContext for Membership {
         if code == Some(RDKafkaErrorCode::AllBrokersDown) {
             self.note(Note::BrokersAway(reason.to_owned()));
         } else {
-            // "… failed: Connection refused (after 0ms in state CONNECT, 3 identical error(s) suppressed)"
-            let reason = reason.split(" (after ").next().unwrap_or(reason);
-            let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-            *trouble = Some(reason.to_owned());
+            self.complain(reason);
         }
     }
 }
@@ -284,6 +294,9 @@ fn with_context(
         config.set(key, value);
     }
     config.set("group.id", &settings.group);
+    if context.is_quiet {
+        config.set_log_level(RDKafkaLogLevel::Info);
+    }
     config.create_with_context(context).map_err(|error| {
         SourceError::Configuration(format!(
             "the Kafka client refuses its configuration: {error}; look at [kafka.properties]"

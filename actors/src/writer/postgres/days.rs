@@ -15,6 +15,9 @@ use crate::packed::Day;
 use crate::store::StoreError;
 use crate::writer::Epoch;
 
+/// Whose the days are to be as well: where another role migrates, it could not alter days of this one's with their parent.
+const OWNER: &str = "SELECT quote_ident(pg_get_userbyid(relowner)::text) FROM pg_class WHERE oid = 'processed_events'::regclass";
+
 /// Which days are known to be attached, and which to overflow.
 #[derive(Debug, Default)]
 pub(super) struct KnownDays(BTreeMap<Day, bool>);
@@ -57,6 +60,8 @@ impl PostgresStore {
         let lock = days_lock(&self.settings.schema);
         let locked = transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&lock]).await;
         locked.map_err(|error| classify(&error))?;
+        let owner = transaction.query_one(OWNER, &[]).await.map_err(|error| classify(&error))?;
+        let owner: String = owner.get(0);
         let query = "SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid \
                      WHERE i.inhparent = 'processed_events'::regclass";
         let rows = transaction.query(query, &[]).await.map_err(|error| classify(&error))?;
@@ -71,7 +76,7 @@ impl PostgresStore {
             if names.len() >= self.pipeline.max_days {
                 continue;
             }
-            if attach_day(&transaction, &name, day).await? {
+            if attach_day(&transaction, &name, day, &owner).await? {
                 names.insert(name);
                 attached.insert(day);
             }
@@ -87,10 +92,12 @@ async fn attach_day(
     transaction: &Transaction<'_>,
     name: &str,
     day: Day,
+    owner: &str,
 ) -> Result<bool, StoreError> {
     let ddl = format!(
         "SAVEPOINT attaching; \
          CREATE TABLE IF NOT EXISTS {name} (LIKE processed_events INCLUDING ALL); \
+         ALTER TABLE {name} OWNER TO {owner}; \
          ALTER TABLE processed_events ATTACH PARTITION {name} FOR VALUES FROM ('{}') TO ('{}'); \
          RELEASE SAVEPOINT attaching",
         day.start(),

@@ -72,7 +72,7 @@ impl PostgresLocations {
     /// Connects when it is first used; the connections live on the runtime that uses them.
     pub fn new(settings: &PostgresSettings) -> Self {
         let config = bounded_config(settings, LOCK_TIMEOUT, STATEMENT_TIMEOUT);
-        let (pool, failures) = bounded_pool(config, CONNECTIONS);
+        let (pool, failures) = bounded_pool(config, &settings.tls, CONNECTIONS);
         Self { pool, failures }
     }
 

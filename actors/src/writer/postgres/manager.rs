@@ -7,7 +7,9 @@ use std::time::Duration;
 use bb8_postgres::PostgresConnectionManager;
 use bb8_postgres::bb8::ManageConnection;
 use tokio::time::timeout;
-use tokio_postgres::{Client, Config, Error, NoTls};
+use tokio_postgres::{Client, Config, Error};
+
+use super::tls::Connector;
 
 /// How long a server may take to open a session, connecting included; whoever waits for one does so for longer.
 const OPENING: Duration = Duration::from_secs(8);
@@ -17,6 +19,7 @@ const CANCELLING: Duration = Duration::from_secs(5);
 /// A session, which its pool keeps unless it hangs.
 pub(super) struct Session {
     client: Client,
+    connector: Connector,
     hangs: bool,
 }
 
@@ -25,10 +28,10 @@ impl Session {
     /// hears that; otherwise each try would leave one behind that waits for the same lock.
     pub(super) fn give_up(&mut self) -> impl Future<Output = ()> + Send + use<> {
         self.hangs = true;
-        let token = self.client.cancel_token();
+        let (token, connector) = (self.client.cancel_token(), self.connector.clone());
         async move {
             // Whether it was heard is not told, and changes nothing here.
-            let _ = timeout(CANCELLING, token.cancel_query(NoTls)).await;
+            let _ = timeout(CANCELLING, token.cancel_query(connector)).await;
         }
     }
 }
@@ -74,11 +77,14 @@ impl fmt::Display for NoSession {
 }
 
 /// Opens sessions.
-pub(super) struct Manager(PostgresConnectionManager<NoTls>);
+pub(super) struct Manager {
+    inner: PostgresConnectionManager<Connector>,
+    connector: Connector,
+}
 
 impl Manager {
-    pub(super) fn new(config: Config) -> Self {
-        Self(PostgresConnectionManager::new(config, NoTls))
+    pub(super) fn new(config: Config, connector: Connector) -> Self {
+        Self { inner: PostgresConnectionManager::new(config, connector.clone()), connector }
     }
 }
 
@@ -87,12 +93,12 @@ impl ManageConnection for Manager {
     type Error = NoSession;
 
     async fn connect(&self) -> Result<Session, NoSession> {
-        let client = timeout(OPENING, self.0.connect()).await.map_err(|_| NoSession::Silent)??;
-        Ok(Session { client, hangs: false })
+        let client = timeout(OPENING, self.inner.connect()).await.map_err(|_| NoSession::Silent)??;
+        Ok(Session { client, connector: self.connector.clone(), hangs: false })
     }
 
     async fn is_valid(&self, session: &mut Session) -> Result<(), NoSession> {
-        Ok(self.0.is_valid(&mut session.client).await?)
+        Ok(self.inner.is_valid(&mut session.client).await?)
     }
 
     fn has_broken(&self, session: &mut Session) -> bool {

@@ -74,15 +74,28 @@ async fn migrate_locked(
     };
     // A role that may not create tables need not where another has: even looking is refused to it by refinery's way.
     let may_not_create = cause.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE);
-    if may_not_create && version_there(client).await == Some(version) {
+    let there = if may_not_create { version_there(client).await } else { None };
+    if there == Some(version) {
         return Ok(MigrationReport { applied: Vec::new(), version });
     }
+    if let Some(there) = there {
+        let (text, role) = (describe(cause), named(role));
+        let what_to_do = if there < version {
+            "run `hitstream migrate` as their owner, then this again"
+        } else {
+            "use the newer hitstream that has been here"
+        };
+        return Err(StoreError::Mismatch(format!(
+            "the tables in schema {schema:?} are at version {there}, this hitstream is for {version}, and role {role} may not \
+             change them ({text}): {what_to_do}"
+        )));
+    }
+    // To a role that may not use a schema, it is not there.
+    let may_not_use = cause.code() == Some(&SqlState::INVALID_SCHEMA_NAME);
     // Tables that are there and cannot be read need other rights than tables that are to be made.
-    if may_not_create && rights::has_tables(client, schema).await.unwrap_or(false) {
-        let is_readable = version_there(client).await.is_some();
-        if let Some(error) = rights::missing_rights(cause, settings).filter(|_| !is_readable) {
-            return Err(error);
-        }
+    let is_refused = may_not_create || may_not_use;
+    if is_refused && rights::has_tables(client, schema).await.unwrap_or(false) {
+        return Err(rights::lacking(cause, settings));
     }
     Err(refused(cause, schema, role))
 }
@@ -139,7 +152,8 @@ fn schema_refused(error: &tokio_postgres::Error, schema: &str, role: &str) -> St
 fn refused(error: &tokio_postgres::Error, schema: &str, role: &str) -> StoreError {
     let text = describe(error);
     match error.code().map(SqlState::code) {
-        Some("42501") => StoreError::Mismatch(format!(
+        // To a role that may not use a schema, it is not there.
+        Some("42501" | "3F000") => StoreError::Mismatch(format!(
             "the role may not create tables in schema {schema:?}: {text}. Run `hitstream migrate` as the owner, or: \
              GRANT CREATE, USAGE ON SCHEMA {} TO {}",
             quoted(schema),

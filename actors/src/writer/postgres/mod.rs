@@ -23,6 +23,7 @@ mod repair;
 mod rights;
 mod session;
 mod tables;
+mod tls;
 mod types;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -37,7 +38,7 @@ use hitstream_domain::time::EventTime;
 use hitstream_domain::watermark::TimeRules;
 use tokio::runtime::Handle;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Config, Error, IsolationLevel, NoTls, Transaction};
+use tokio_postgres::{Client, Config, Error, IsolationLevel, Transaction};
 
 pub use close_open::CloseReport;
 pub use commit::ROW_MISSING;
@@ -48,6 +49,7 @@ pub use release::FrontierReport;
 pub use repair::{RepairSession, WaitingEvents};
 pub use rights::{grants, has_tables, missing_rights};
 pub use session::PostgresSettings;
+pub use tls::{Proof, Roots, TlsError, TlsSettings};
 
 use self::days::KnownDays;
 use self::frontier::StuckWindows;
@@ -55,6 +57,7 @@ use self::hung::HungSessions;
 use self::manager::Manager;
 use self::session::{Connection, Failures, classify, describe, session_config};
 use self::tables::RollupTables;
+use self::tls::{Connector, trouble};
 use crate::metrics::Metrics;
 use crate::refuse::RefuseList;
 use crate::source::TopicDescription;
@@ -101,6 +104,9 @@ pub enum ConnectError {
     /// Credentials, role or database are wrong: waiting does not help.
     #[error("{0}")]
     Denied(String),
+    /// TLS is asked for and cannot be had, or the server cannot be trusted: waiting does not help.
+    #[error("{0}")]
+    Insecure(String),
     /// The server answers, and takes no connection now: it starts up, or has none left.
     #[error("{reason}")]
     Busy {
@@ -117,13 +123,17 @@ pub enum ConnectError {
 /// Connects once, outside of any pool.
 ///
 /// # Errors
-/// Whether the server denies, is busy, or does not answer.
+/// Whether the server denies, cannot be trusted, is busy, or does not answer.
 pub async fn connect(settings: &PostgresSettings) -> Result<tokio_postgres::Client, ConnectError> {
-    connect_with(session_config(settings)).await
+    connect_with(session_config(settings), &settings.tls).await
 }
 
-async fn connect_with(config: Config) -> Result<tokio_postgres::Client, ConnectError> {
-    let connected = tokio::time::timeout(Duration::from_secs(10), config.connect(NoTls))
+async fn connect_with(
+    config: Config,
+    tls: &TlsSettings,
+) -> Result<tokio_postgres::Client, ConnectError> {
+    let connecting = config.connect(Connector(tls.clone()));
+    let connected = tokio::time::timeout(Duration::from_secs(10), connecting)
         .await
         .map_err(|_| ConnectError::Unreachable("no answer within 10 s".to_owned()))?;
     match connected {
@@ -131,7 +141,10 @@ async fn connect_with(config: Config) -> Result<tokio_postgres::Client, ConnectE
             tokio::spawn(connection.map(|_| ()));
             Ok(client)
         }
-        Err(error) => Err(refusal(error.code(), describe(&error))),
+        Err(error) => match trouble(&error) {
+            Some(trouble) => Err(ConnectError::Insecure(trouble)),
+            None => Err(refusal(error.code(), describe(&error))),
+        },
     }
 }
 

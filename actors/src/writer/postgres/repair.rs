@@ -53,7 +53,7 @@ impl RepairSession {
     /// `Unavailable`.
     pub async fn begin(settings: &PostgresSettings) -> Result<Option<Self>, StoreError> {
         let config = bounded_config(settings, LOCK_TIMEOUT, STATEMENT_TIMEOUT);
-        let client = connect_with(config).await;
+        let client = connect_with(config, &settings.tls).await;
         let client = client.map_err(|error| StoreError::Unavailable(error.to_string()))?;
         // The session's: it goes with the connection, whatever becomes of this process.
         let take = "SELECT pg_try_advisory_lock($1)";

@@ -32,14 +32,18 @@ pub(super) fn role(settings: &PostgresSettings) -> &str {
 
 /// What a failure for lack of rights to tables that are there means, and what to grant; `None` where it is another one.
 pub fn missing_rights(error: &Error, settings: &PostgresSettings) -> Option<StoreError> {
+    let is_lack = error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE);
+    is_lack.then(|| lacking(error, settings))
+}
+
+/// What such a failure means.
+pub(super) fn lacking(error: &Error, settings: &PostgresSettings) -> StoreError {
     let (schema, role) = (&settings.schema, role(settings));
-    (error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE)).then(|| {
-        StoreError::Mismatch(format!(
-            "role {role} lacks rights in schema {schema:?}: {}. As the owner of its tables: {}",
-            describe(error),
-            grants(schema, role)
-        ))
-    })
+    StoreError::Mismatch(format!(
+        "role {role} lacks rights in schema {schema:?}: {}. As the owner of its tables: {}",
+        describe(error),
+        grants(schema, role)
+    ))
 }
 
 /// An identifier as SQL takes it, in quotes where it needs them.

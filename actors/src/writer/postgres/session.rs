@@ -12,6 +12,7 @@ use tokio_postgres::{Config, Error};
 
 use super::locks::running_lock;
 use super::manager::{Manager, NoSession, Session};
+use super::tls::{Connector, TlsSettings, trouble};
 use crate::store::StoreError;
 
 pub(super) type Connection = PooledConnection<'static, Manager>;
@@ -21,6 +22,8 @@ pub(super) type Connection = PooledConnection<'static, Manager>;
 pub struct PostgresSettings {
     /// Hosts, database and credentials; its `Debug` shows no password.
     pub config: Config,
+    /// What the server has to prove, and who this client is, where the connection is secure.
+    pub tls: TlsSettings,
     /// `postgres.schema`: where the pipeline's tables are.
     pub schema: String,
     /// `postgres.pool_size`.
@@ -76,21 +79,30 @@ pub(super) fn pool(settings: &PostgresSettings) -> (Pool<Manager>, Failures) {
         .max_size(settings.pool_size.max(2))
         .connection_timeout(Duration::from_secs(10))
         .connection_customizer(Box::new(Presence { lock: running_lock(&settings.schema) }));
-    (connecting(pool, session_config(settings), &failures), failures)
+    (connecting(pool, session_config(settings), &settings.tls, &failures), failures)
 }
 
 /// A pool of `size` sessions beside the commits.
-pub(super) fn bounded_pool(config: Config, size: u32) -> (Pool<Manager>, Failures) {
+pub(super) fn bounded_pool(
+    config: Config,
+    tls: &TlsSettings,
+    size: u32,
+) -> (Pool<Manager>, Failures) {
     let failures = Failures(watch::Sender::new(String::new()));
     let pool = Pool::builder().max_size(size).connection_timeout(Duration::from_secs(5));
-    (connecting(pool, config, &failures), failures)
+    (connecting(pool, config, tls, &failures), failures)
 }
 
-fn connecting(pool: Builder<Manager>, config: Config, failures: &Failures) -> Pool<Manager> {
+fn connecting(
+    pool: Builder<Manager>,
+    config: Config,
+    tls: &TlsSettings,
+    failures: &Failures,
+) -> Pool<Manager> {
     pool.retry_connection(false)
         .test_on_check_out(false)
         .error_sink(Box::new(failures.clone()))
-        .build_unchecked(Manager::new(config))
+        .build_unchecked(Manager::new(config, Connector(tls.clone())))
 }
 
 /// A session of a pool, as soon as there is one.
@@ -171,6 +183,9 @@ fn classify_pool(error: &RunError<NoSession>) -> StoreError {
 pub(super) fn describe(error: &Error) -> String {
     if let Some(db) = error.as_db_error() {
         return format!("{} [SQLSTATE {}]", db.message(), db.code().code());
+    }
+    if let Some(trouble) = trouble(error) {
+        return trouble;
     }
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
