@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -22,8 +22,7 @@ const HOUR: f64 = 3_600.0;
 
 /// Hits whose Kafka timestamps are of an hour ago.
 fn old(count: i64) -> Vec<Sendable> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
-    let hour_ago = i64::try_from(now).unwrap() - 3_600_000;
+    let hour_ago = jiff::Timestamp::now().as_millisecond() - 3_600_000;
     (0..count).map(|second| (Some(Hit::at(second).host("h").json()), Some(hour_ago))).collect()
 }
 
