@@ -1,6 +1,6 @@
 //! What the schema holds: nothing yet, this version's tables, another's, or somebody else's.
 
-use hitstream_actors::writer::postgres::tables_version;
+use hitstream_actors::writer::postgres::{oldest_suited_version, tables_version};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
@@ -17,6 +17,7 @@ pub(super) const TABLES: &[&str] = &[
     "aggregated_web_traffic",
     "aggregated_web_traffic_by_city",
     "aggregated_web_traffic_by_country",
+    "compatibility",
     "frontier",
     "geo_budget",
     "ip_hash_keys",
@@ -47,6 +48,8 @@ pub(super) enum State {
     Current,
     /// Tables of a former version.
     Older(i32),
+    /// Tables of a version to come, which suit this one, too.
+    Next(i32),
     /// Tables of a version to come.
     Newer(i32),
     /// Tables of these names that somebody else made.
@@ -94,11 +97,14 @@ pub(super) async fn state(config: &Config, client: &Client) -> Result<State, Cli
     };
     let gone = TABLES.iter().filter(|table| !ours.iter().any(|name| name == *table));
     let gone: Vec<String> = gone.map(|table| (*table).to_owned()).collect();
+    let oldest = oldest_suited_version(client).await;
+    let is_suited = oldest.is_some_and(|oldest| oldest <= tables_version());
     Ok(match version.cmp(&tables_version()) {
         std::cmp::Ordering::Less => State::Older(version),
-        std::cmp::Ordering::Greater => State::Newer(version),
-        std::cmp::Ordering::Equal if gone.is_empty() => State::Current,
-        std::cmp::Ordering::Equal => State::Gone(gone),
+        std::cmp::Ordering::Greater if !is_suited => State::Newer(version),
+        _ if !gone.is_empty() => State::Gone(gone),
+        std::cmp::Ordering::Greater => State::Next(version),
+        std::cmp::Ordering::Equal => State::Current,
     })
 }
 
@@ -126,6 +132,12 @@ impl State {
                 format!("version {version} in schema {schema}; this hitstream is for {latest}"),
                 "`hitstream migrate`, or let `hitstream run` do it",
             ),
+            Self::Next(version) => Finding::ok(
+                "tables",
+                format!(
+                    "version {version} in schema {schema}, of a newer hitstream; they suit this one, made for {latest}, too"
+                ),
+            ),
             _ => Finding::ok("tables", format!("version {latest} in schema {schema}")),
         }
     }
@@ -136,7 +148,7 @@ impl State {
         let other_schema = "or set postgres.schema to a schema of hitstream's own";
         Some(match self {
             // What this role lacks, its rights tell.
-            Self::None | Self::Current | Self::Older(_) | Self::Denied => return None,
+            Self::None | Self::Current | Self::Older(_) | Self::Next(_) | Self::Denied => return None,
             Self::Newer(version) => (
                 format!(
                     "version {version} in schema {schema}; this hitstream is for {}",

@@ -2,6 +2,7 @@
 
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
+use tracing::warn;
 
 use super::locks::migration_lock;
 use super::rights::{self, named};
@@ -53,10 +54,13 @@ async fn migrate_locked(
         let create = format!("CREATE SCHEMA {}", quoted(schema));
         client.batch_execute(&create).await.map_err(|e| schema_refused(&e, schema, role))?;
     }
+    let version = tables_version();
+    if let Some(there) = version_there(client).await.filter(|there| *there > version) {
+        return newer(client, schema, there).await;
+    }
     let mut runner =
         embedded::migrations::runner().set_abort_divergent(true).set_abort_missing(true);
     runner.set_migration_table_name("hitstream_migrations");
-    let version = tables_version();
     let error = match runner.run_async(client).await {
         Ok(report) => {
             let applied = report.applied_migrations().iter().map(ToString::to_string).collect();
@@ -109,7 +113,31 @@ pub fn tables_version() -> i32 {
 /// The version of the tables, if there are any that this role may read.
 async fn version_there(client: &Client) -> Option<i32> {
     let version = "SELECT max(version) FROM hitstream_migrations";
-    client.query_one(version, &[]).await.ok()?.get(0)
+    client.query_one(version, &[]).await.ok()?.try_get(0).ok()?
+}
+
+/// The oldest version of hitstream's tables whose program these ones suit, which they say themselves; `None` where they do
+/// not, as those of foreigners.
+pub async fn oldest_suited_version(client: &Client) -> Option<i32> {
+    client.query_one("SELECT oldest_version FROM compatibility", &[]).await.ok()?.try_get(0).ok()
+}
+
+/// Tables of a version to come: in a rolling upgrade, instances of the version before start as well.
+async fn newer(client: &Client, schema: &str, there: i32) -> Result<MigrationReport, StoreError> {
+    let version = tables_version();
+    let oldest = oldest_suited_version(client).await.unwrap_or(there);
+    if oldest <= version {
+        warn!(
+            tables = there,
+            made_for = version,
+            "a newer hitstream has been here; its tables suit this one, too"
+        );
+        return Ok(MigrationReport { applied: Vec::new(), version: there });
+    }
+    Err(StoreError::Mismatch(format!(
+        "the tables in schema {schema:?} are at version {there}, for a hitstream that is made for version {oldest} or newer; this \
+         one is made for {version}: use the newer hitstream that has been here, or set postgres.schema to another schema"
+    )))
 }
 
 /// Makes sure that the server is new enough; gives its version's name.

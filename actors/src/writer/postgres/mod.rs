@@ -43,7 +43,7 @@ use tokio_postgres::{Client, Config, Error, IsolationLevel, Transaction};
 pub use close_open::CloseReport;
 pub use commit::ROW_MISSING;
 pub use locations::PostgresLocations;
-pub use migrations::{MigrationReport, check_server, tables_version};
+pub use migrations::{MigrationReport, check_server, oldest_suited_version, tables_version};
 pub use private::PrivateTable;
 pub use release::FrontierReport;
 pub use repair::{RepairSession, WaitingEvents};
