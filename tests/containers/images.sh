@@ -37,6 +37,8 @@ make_base() {
     # As the official slim image, without what nobody reads.
     rm -rf "$rootfs"/var/cache/apt/archives/*.deb "$rootfs"/var/lib/apt/lists/*
     find "$rootfs"/usr/share/{doc,man,locale,info} -type f -delete
+    printf '%s\n' 'Dir::Cache::pkgcache "";' 'Dir::Cache::srcpkgcache "";' 'DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb"; };' \
+      >"$rootfs/etc/apt/apt.conf.d/docker-clean"
     tar -C "$rootfs" -cf "$kept.$$" . && mv "$kept.$$" "$kept"
     rm -rf "$rootfs"
   fi
