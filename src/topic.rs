@@ -116,7 +116,7 @@ fn trouble(reason: &str) -> Trouble {
             "does not let this user do that",
             "Give its principal the ACLs that docs/SECURE.md lists: Read on the topic and on the group, Write to send records",
         )
-    } else if says("security.protocol") {
+    } else if says("security.protocol") || says("Disconnected") {
         Trouble {
             is_refusal: false,
             ..refuses(

@@ -220,7 +220,7 @@ const MISTAKES: &[Mistake] = &[
     in_env("JDBC for a database of another kind", &[("POSTGRES_URL", "jdbc:mysql://h/x?password={secret}")], &["postgres.url (variable POSTGRES_URL)", "jdbc:postgresql://"]),
     in_env("URL without a scheme", &[("POSTGRES_URL", "db:5432/x"), ("POSTGRES_PASSWORD", "{secret}")], &["postgres.url (variable POSTGRES_URL)", "write postgres://"]),
     in_env("port that is no number", &[("POSTGRES_URL", "postgres://a:{secret}@h:port/x")], &["postgres.url (variable POSTGRES_URL)", "`port`", "host:port"]),
-    in_env("unknown option of PostgreSQL", &[("POSTGRES_URL", "postgres://h/x?gssencmode=disable")], &["postgres.url (variable POSTGRES_URL)", "an option gssencmode that is not known", "connect_timeout"]),
+    in_env("unknown option of PostgreSQL", &[("POSTGRES_URL", "postgres://h/x?service=hits")], &["postgres.url (variable POSTGRES_URL)", "an option service that is not known", "connect_timeout"]),
     in_env("schema as an option", &[("POSTGRES_URL", "postgres://h/x?currentSchema=hits")], &["an option currentSchema", "set postgres.schema (HITSTREAM_POSTGRES__SCHEMA)"]),
     in_env("two schemas", &[("POSTGRES_URL", "jdbc:postgresql://h/x?currentSchema=hits"), ("HITSTREAM_POSTGRES__SCHEMA", "other")], &["postgres.schema = \"other\" (variable HITSTREAM_POSTGRES__SCHEMA)", "currentSchema=hits", "leave one out"]),
     in_env("several schemas of a JDBC URL", &[("POSTGRES_URL", "jdbc:postgresql://h/x?currentSchema=hits,public")], &["postgres.schema = \"hits,public\" (in postgres.url (variable POSTGRES_URL))", "a-z"]),

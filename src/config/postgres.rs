@@ -347,7 +347,7 @@ mod tests {
         };
         for (options, says) in [
             ("sslcrl=/crl.pem", "has an option sslcrl that is not known; did you mean sslcert?"),
-            ("gssencmode=disable", "has an option gssencmode that is not known; known are user, "),
+            ("service=hits", "has an option service that is not known; known are user, "),
             ("application-name=x", "did you mean application_name?"),
             (
                 "currentSchema=hits",

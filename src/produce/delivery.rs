@@ -81,7 +81,7 @@ impl ClientContext for Deliveries {
     fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
         // Whatever else matters also arrives as an error or a delivery report.
         tracing::debug!(facility, message, "librdkafka");
-        if message.contains("security.protocol") {
+        if message.contains("Disconnected") && lock(&self.complaint).is_none() {
             self.complain(message.rsplit("]: ").next().unwrap_or(message));
         }
     }

@@ -46,6 +46,9 @@ const DEFAULTS: &[(&str, &str)] = &[
 const BROKERS_DECIDE: &[&str] =
     &["partition.assignment.strategy", "session.timeout.ms", "heartbeat.interval.ms"];
 
+/// How librdkafka says that.
+const HANGS_UP: &str = "Disconnected";
+
 /// The one strategy whose assignments are taken up and given back partition by partition.
 const STRATEGY: &str = "cooperative-sticky";
 
@@ -143,8 +146,8 @@ impl ClientContext for Membership {
         match level {
             _ if self.is_quiet => {
                 debug!(facility, "{message}");
-                // That the other side hangs up is no error to the client, and what it makes of that stands only here.
-                if message.contains("security.protocol") {
+                // That the other side hangs up is no error to the client: it stands only here.
+                if message.contains(HANGS_UP) && self.trouble().is_none() {
                     self.complain(message.rsplit("]: ").next().unwrap_or(message));
                 }
             }
