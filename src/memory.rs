@@ -8,5 +8,6 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// jemalloc's own settings, which it looks for under this name: few arenas, for each holds back what was freed in it.
 // SAFETY: nothing else has this name, and jemalloc reads it up to the NUL.
+#[used]
 #[unsafe(export_name = "malloc_conf")]
-pub static MALLOC_CONF: &std::ffi::CStr = c"narenas:2,dirty_decay_ms:5000";
+static MALLOC_CONF: &std::ffi::CStr = c"narenas:2,dirty_decay_ms:5000";

@@ -35,7 +35,7 @@ pub(crate) async fn refused(config: &Config) -> CliError {
         if trouble(&reason).is_refusal {
             return failure(config, SourceError::Unavailable(reason));
         }
-        tracing::warn!("{}; trying again", explained(&config.kafka.brokers, &reason));
+        tracing::warn!("{}; trying again", out_of_reach(&config.kafka.brokers, &reason));
     }
     std::future::pending().await
 }

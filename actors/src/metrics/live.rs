@@ -135,6 +135,7 @@ mod tests {
         let metrics = Metrics::new();
         let limits = FlushLimits {
             interval: Duration::from_secs(1),
+            catch_up_interval: Duration::from_secs(5),
             max_keys: 10,
             max_events: 100,
             max_bytes: 1_000,
