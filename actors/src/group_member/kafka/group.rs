@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString, c_char};
+use std::thread;
 use std::time::Duration;
 
 use rdkafka::consumer::Consumer as _;
@@ -17,6 +18,12 @@ use crate::source::SourceError;
 
 /// What the list calls a group that it cannot describe, or that is gone.
 const DEAD: &str = "Dead";
+
+/// What the brokers say of a coordinator that is not there yet.
+const NOT_YET: [&str; 3] =
+    ["Not coordinator", "Coordinator not available", "Coordinator load in progress"];
+/// How long to wait before it is asked again.
+const RETRY: Duration = Duration::from_millis(100);
 
 /// A consumer group as the brokers have it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,10 +52,9 @@ pub(super) fn describe(
         left.max(Duration::from_millis(1))
     };
     let Some(listed) = list.groups().iter().find(|listed| listed.name() == group) else {
-        return if they_know_us {
-            ask(consumer, group, left())
-        } else {
-            Ok(GroupReport::default())
+        return match they_know_us {
+            true => ask_until_there(consumer, group, left),
+            false => Ok(GroupReport::default()),
         };
     };
     if listed.state() == DEAD {
@@ -59,6 +65,24 @@ pub(super) fn describe(
         members: listed.members().iter().map(|member| member.client_host().to_owned()).collect(),
         is_assigned_by_brokers: false,
     })
+}
+
+/// Asks its coordinator, again where that is only just becoming one, as it is with the first group of a cluster.
+fn ask_until_there(
+    consumer: &Consumer,
+    group: &str,
+    left: impl Fn() -> Duration,
+) -> Result<GroupReport, SourceError> {
+    loop {
+        match ask(consumer, group, left()) {
+            Err(SourceError::Unavailable(reason))
+                if left() > RETRY && NOT_YET.iter().any(|word| reason.contains(word)) =>
+            {
+                thread::sleep(RETRY);
+            }
+            answer => return answer,
+        }
+    }
 }
 
 /// Asks its coordinator.
