@@ -36,9 +36,30 @@ pub struct GroupReport {
     pub is_assigned_by_brokers: bool,
 }
 
-/// Asks for a group; blocks. Where it does not exist, nothing is asked that would have the brokers make anything, unless these
-/// know who asks: to somebody without the right to see it, a group is not there.
+/// Asks for a group, again where its coordinator is only just becoming one; blocks. Where it does not exist, nothing is asked that
+/// would have the brokers make anything, unless these know who asks: to somebody without the right to see it, a group is not
+/// there.
 pub(super) fn describe(
+    consumer: &Consumer,
+    group: &str,
+    they_know_us: bool,
+    timeout: Duration,
+) -> Result<GroupReport, SourceError> {
+    let deadline = clock::monotonic() + timeout;
+    loop {
+        let left = deadline.saturating_sub(clock::monotonic()).max(Duration::from_millis(1));
+        match describe_once(consumer, group, they_know_us, left) {
+            Err(SourceError::Unavailable(reason))
+                if left > RETRY && NOT_YET.iter().any(|word| reason.contains(word)) =>
+            {
+                thread::sleep(RETRY);
+            }
+            answer => return answer,
+        }
+    }
+}
+
+fn describe_once(
     consumer: &Consumer,
     group: &str,
     they_know_us: bool,
@@ -53,7 +74,7 @@ pub(super) fn describe(
     };
     let Some(listed) = list.groups().iter().find(|listed| listed.name() == group) else {
         return match they_know_us {
-            true => ask_until_there(consumer, group, left),
+            true => ask(consumer, group, left()),
             false => Ok(GroupReport::default()),
         };
     };
@@ -65,24 +86,6 @@ pub(super) fn describe(
         members: listed.members().iter().map(|member| member.client_host().to_owned()).collect(),
         is_assigned_by_brokers: false,
     })
-}
-
-/// Asks its coordinator, again where that is only just becoming one, as it is with the first group of a cluster.
-fn ask_until_there(
-    consumer: &Consumer,
-    group: &str,
-    left: impl Fn() -> Duration,
-) -> Result<GroupReport, SourceError> {
-    loop {
-        match ask(consumer, group, left()) {
-            Err(SourceError::Unavailable(reason))
-                if left() > RETRY && NOT_YET.iter().any(|word| reason.contains(word)) =>
-            {
-                thread::sleep(RETRY);
-            }
-            answer => return answer,
-        }
-    }
 }
 
 /// Asks its coordinator.
