@@ -215,7 +215,7 @@ fn user_with_the_documented_acls_runs_and_without_one_is_told() {
 
     // Whoever reads may not write.
     let sends = ["generate", "--count", "10"];
-    refused(&bench.hitstream(&sends).finish(), 69, &["opic authorization failed"]);
+    refused(&bench.hitstream(&sends).finish(), 69, &["authorization failed"]);
     kafka.log_in(&mut bench, "PLAIN", "writer", PASSWORD);
     allow(&brokers, "writer", Operation::Write, On::Topic(&bench.topic));
     bench.done(&sends);

@@ -222,11 +222,14 @@ impl Producer {
             let topic = self.settings.topic.clone();
             return ProduceError::BatchRefused { topic, batch_bytes: self.batch_bytes };
         }
+        // Once one record has failed for good, all others fail with a word that says nothing.
+        let fatal = self.inner.client().fatal_error();
+        let fatal = fatal.map(|(code, reason)| format!("{reason} ({code})"));
         ProduceError::Undelivered {
             topic: self.settings.topic.clone(),
             brokers: self.settings.brokers.clone(),
             delivered: self.sent().delivered,
-            reason: self.inner.context().explain(error),
+            reason: fatal.unwrap_or_else(|| self.inner.context().explain(error)),
         }
     }
 }

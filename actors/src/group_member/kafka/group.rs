@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString, c_char};
+use std::thread;
 use std::time::Duration;
 
 use rdkafka::consumer::Consumer as _;
@@ -18,6 +19,12 @@ use crate::source::SourceError;
 /// What the list calls a group that it cannot describe, or that is gone.
 const DEAD: &str = "Dead";
 
+/// What the brokers say of a coordinator that is not there yet.
+const NOT_YET: [&str; 3] =
+    ["Not coordinator", "Coordinator not available", "Coordinator load in progress"];
+/// How long to wait before it is asked again.
+const RETRY: Duration = Duration::from_millis(100);
+
 /// A consumer group as the brokers have it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GroupReport {
@@ -29,9 +36,30 @@ pub struct GroupReport {
     pub is_assigned_by_brokers: bool,
 }
 
-/// Asks for a group; blocks. Where it does not exist, nothing is asked that would have the brokers make anything, unless these
-/// know who asks: to somebody without the right to see it, a group is not there.
+/// Asks for a group, again where its coordinator is only just becoming one; blocks. Where it does not exist, nothing is asked that
+/// would have the brokers make anything, unless these know who asks: to somebody without the right to see it, a group is not
+/// there.
 pub(super) fn describe(
+    consumer: &Consumer,
+    group: &str,
+    they_know_us: bool,
+    timeout: Duration,
+) -> Result<GroupReport, SourceError> {
+    let deadline = clock::monotonic() + timeout;
+    loop {
+        let left = deadline.saturating_sub(clock::monotonic()).max(Duration::from_millis(1));
+        match describe_once(consumer, group, they_know_us, left) {
+            Err(SourceError::Unavailable(reason))
+                if left > RETRY && NOT_YET.iter().any(|word| reason.contains(word)) =>
+            {
+                thread::sleep(RETRY);
+            }
+            answer => return answer,
+        }
+    }
+}
+
+fn describe_once(
     consumer: &Consumer,
     group: &str,
     they_know_us: bool,
@@ -45,10 +73,9 @@ pub(super) fn describe(
         left.max(Duration::from_millis(1))
     };
     let Some(listed) = list.groups().iter().find(|listed| listed.name() == group) else {
-        return if they_know_us {
-            ask(consumer, group, left())
-        } else {
-            Ok(GroupReport::default())
+        return match they_know_us {
+            true => ask(consumer, group, left()),
+            false => Ok(GroupReport::default()),
         };
     };
     if listed.state() == DEAD {
