@@ -59,8 +59,7 @@ fn go_back(bench: &Bench, version: i32) {
         sql.batch_execute(&attach).unwrap();
     }
     for table in tables {
-        let (then, now) =
-            (columns(&mut sql, FORMER, &table), columns(&mut sql, "public", &table));
+        let (then, now) = (columns(&mut sql, FORMER, &table), columns(&mut sql, "public", &table));
         let shared: Vec<String> = then.intersection(&now).map(|name| format!("{name:?}")).collect();
         let shared = shared.join(", ");
         sql.batch_execute(&format!(
@@ -68,8 +67,10 @@ fn go_back(bench: &Bench, version: i32) {
         ))
         .unwrap();
     }
-    sql.batch_execute(&format!("DROP SCHEMA public CASCADE; ALTER SCHEMA {FORMER} RENAME TO public"))
-        .unwrap();
+    sql.batch_execute(&format!(
+        "DROP SCHEMA public CASCADE; ALTER SCHEMA {FORMER} RENAME TO public"
+    ))
+    .unwrap();
 }
 
 #[test]

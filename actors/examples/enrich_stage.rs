@@ -73,7 +73,13 @@ impl Stage {
         let obituary = Obituary::new(supervisor.address().recipient(), 0);
         let most = usize::MAX / 2;
         let interval = Duration::from_secs(1);
-        let limits = FlushLimits { interval, max_keys: most, max_events: most, max_bytes: most };
+        let limits = FlushLimits {
+            interval,
+            catch_up_interval: interval,
+            max_keys: most,
+            max_events: most,
+            max_bytes: most,
+        };
         let parts = EnricherParts {
             lookups: Metrics::new().geo_lookups,
             providers: Providers::new(providers),

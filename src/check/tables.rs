@@ -148,7 +148,9 @@ impl State {
         let other_schema = "or set postgres.schema to a schema of hitstream's own";
         Some(match self {
             // What this role lacks, its rights tell.
-            Self::None | Self::Current | Self::Older(_) | Self::Next(_) | Self::Denied => return None,
+            Self::None | Self::Current | Self::Older(_) | Self::Next(_) | Self::Denied => {
+                return None;
+            }
             Self::Newer(version) => (
                 format!(
                     "version {version} in schema {schema}; this hitstream is for {}",

@@ -93,7 +93,8 @@ impl ManageConnection for Manager {
     type Error = NoSession;
 
     async fn connect(&self) -> Result<Session, NoSession> {
-        let client = timeout(OPENING, self.inner.connect()).await.map_err(|_| NoSession::Silent)??;
+        let client =
+            timeout(OPENING, self.inner.connect()).await.map_err(|_| NoSession::Silent)??;
         Ok(Session { client, connector: self.connector.clone(), hangs: false })
     }
 
