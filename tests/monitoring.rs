@@ -150,7 +150,7 @@ fn assert_planted_faults_are_found(prometheus: &Prometheus, bench: &Bench) {
     for (name, title, _, _, words) in faults {
         let panel = format!("monitoring: error: {name} / {title} (A): ");
         let is_it = |line: &&str| line.starts_with(&panel) && line.contains(words);
-        assert!(found.iter().any(|line| is_it(line)), "no {panel}… {words}: {said}");
+        assert!(found.iter().any(is_it), "no {panel}… {words}: {said}");
     }
 }
 
