@@ -25,7 +25,7 @@ services-status: ## say whether they answer
 	@scripts/services.sh status
 
 demo: ## the whole pipeline, embedded, to look at; ends at Ctrl-C: make demo ARGS="--duration 30s"
-	@scripts/setup.sh rust compiler make pkg-config perl postgresql
+	@scripts/setup.sh rust compiler make pkg-config perl openssl postgresql
 	@built=$$(scripts/built.sh); exec "$$built/hitstream" demo $(ARGS)
 
 build: ## build everything, optimised
