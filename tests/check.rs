@@ -322,7 +322,7 @@ fn rights_that_a_run_needs_are_asked_for() {
     }
     reads_only.assert_says(
         "rights",
-        "aggregated_web_traffic, aggregated_web_traffic_by_city, aggregated_web_traffic_by_country, frontier",
+        "aggregated_web_traffic, aggregated_web_traffic_by_city, aggregated_web_traffic_by_country, compatibility, frontier",
     );
     no_owner.assert_says("rights", "events.store = false");
     for grant in ["GRANT USAGE ON", "GRANT TRUNCATE ON public.ip_hash_keys", "GRANT CREATE ON"] {

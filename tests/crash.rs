@@ -9,7 +9,7 @@ use crate::support::traffic::{Traffic, committed};
 use crate::support::{Bench, kafka};
 
 const KILLS: usize = 36;
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A bench whose binary reaches PostgreSQL through a proxy, and takes its partitions back at once after a crash.
 fn bench_behind_proxy(name: &str) -> Option<(Bench, Proxy)> {

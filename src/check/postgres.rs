@@ -57,7 +57,7 @@ async fn ask(
         return Ok(());
     }
     let has_run = match state {
-        State::Current => pipeline(config, &client, topic, findings).await?,
+        State::Current | State::Next(_) => pipeline(config, &client, topic, findings).await?,
         _ => {
             findings.push(Finding::skipped("pipeline", "there are no tables of this version yet"));
             Some(false)

@@ -38,7 +38,7 @@ pub(super) async fn check(
     let schema = &config.postgres.schema;
     let failed = |error: tokio_postgres::Error| database::query_failure(config, &error);
     let row = client.query_one(SCHEMA, &[schema]).await.map_err(failed)?;
-    if *state != State::Current {
+    if !matches!(state, State::Current | State::Next(_)) {
         return Ok(may_create(schema, &row));
     }
     let (role, may_use, may_create): (String, bool, bool) = (row.get(0), row.get(4), row.get(5));

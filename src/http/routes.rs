@@ -69,8 +69,7 @@ pub(crate) struct Ready {
 impl Ready {
     fn of(vitals: &Vitals) -> Self {
         let reasons = vitals.readiness.reasons();
-        let standing = vitals.metrics.partitions.standing();
-        let lag: Option<i64> = standing.iter().map(|partition| partition.lag).sum();
+        let lag = vitals.metrics.partitions.lag();
         let lag_records = lag.filter(|_| !reasons.contains_key(&Part::Kafka));
         let reasons: BTreeMap<String, String> =
             reasons.into_iter().map(|(part, reason)| (part.to_string(), reason)).collect();
