@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use postgres::Client;
 
-use crate::support::Bench;
 use crate::support::process::wait_until;
 use crate::support::traffic::{Traffic, committed};
+use crate::support::{Bench, kafka};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Where the tables of a former version are made.
@@ -82,8 +82,8 @@ fn every_former_version_of_the_tables_is_taken_over_with_all_that_is_in_it() {
         let Some(bench) = Bench::new("upgrade") else { return };
         let bench = bench.with("HITSTREAM_FLUSH__INTERVAL", "100ms");
         bench.create_topic(3);
-        let mut traffic = Traffic::start(&bench, &["--rate", "1000"]);
-        traffic.wait_for_records();
+        let traffic = Traffic::start(&bench, &["--rate", "1000"]);
+        wait_until("traffic", PATIENCE, || kafka::end(&bench.kafka_url, &bench.topic) > 1_000);
         // Some of the records are counted by then, in open windows, final ones and late rows.
         bench.done(&["run", "--until-end"]);
         let before = committed(&bench);

@@ -133,7 +133,12 @@ impl Membership {
         // "… failed: Connection refused (after 0ms in state CONNECT, 3 identical error(s) suppressed)"
         let reason = reason.split(" (after ").next().unwrap_or(reason);
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        *trouble = Some(reason.to_owned());
+        // Where TLS meets a listener without it, the handshake fails or the connection just ends, by turns.
+        let fails = |words: &str| words.contains("handshake failed");
+        let is_less_telling = reason.contains("Disconnected") && !fails(reason);
+        if !(is_less_telling && trouble.as_deref().is_some_and(fails)) {
+            *trouble = Some(reason.to_owned());
+        }
     }
 
     fn note(&self, note: Note) {
