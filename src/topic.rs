@@ -93,6 +93,16 @@ fn trouble(reason: &str) -> Trouble {
             "Set ssl.certificate.location and ssl.key.location in [kafka.properties] to a certificate that an authority in the \
              broker's truststore has signed, and its key",
         )
+    } else if says("SSL connection closed by peer") {
+        // The same listener, by turns; one with TLS that is about to end does it, too.
+        Trouble {
+            is_refusal: false,
+            ..refuses(
+                "speaks no TLS there, or is about to end",
+                "Point KAFKA_URL (or kafka.brokers) to its ssl or sasl_ssl listener, or set security.protocol in \
+                 [kafka.properties] to what this one speaks",
+            )
+        }
     } else if says("Invalid response size") {
         refuses(
             "does not answer as Kafka does",

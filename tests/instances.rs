@@ -32,7 +32,9 @@ fn three_instances_that_join_leave_and_die_by_chance_count_each_hit_once() {
             }
             Some(mut running) => {
                 // Before that, SIGTERM ends it as it ends any program.
-                wait_until("it has begun", PATIENCE, || running.stderr().contains("pipeline started"));
+                wait_until("it has begun", PATIENCE, || {
+                    running.stderr().contains("pipeline started")
+                });
                 running.stop();
                 left += 1;
             }
