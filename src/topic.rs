@@ -18,6 +18,13 @@ pub(crate) fn describe(config: &Config) -> Result<TopicDescription, CliError> {
     describe_topic(&wiring::kafka(config), LIMIT).map_err(|error| failure(config, error))
 }
 
+/// The same beside an async runtime's own work.
+pub(crate) async fn describe_aside(config: &Config) -> Result<TopicDescription, CliError> {
+    let config = config.clone();
+    let described = tokio::task::spawn_blocking(move || describe(&config)).await;
+    described.map_err(|error| anyhow::Error::new(error).context("asking Kafka"))?
+}
+
 /// Waits for the brokers to refuse this client as it is set up; for ever where they do not, or do not answer.
 pub(crate) async fn refused(config: &Config) -> CliError {
     let (tell, told) = oneshot::channel();
@@ -59,6 +66,10 @@ pub(crate) fn out_of_reach(brokers: &str, reason: &str) -> String {
     format!("Kafka at {brokers} {what}: {}. {advice}", without_misleading_end(reason))
 }
 
+/// What to do where TLS is spoken to a listener that does not.
+const TO_SPEAK_TLS: &str = "Point KAFKA_URL (or kafka.brokers) to its ssl or sasl_ssl listener, or set security.protocol in \
+     [kafka.properties] to what this one speaks";
+
 /// What somebody does who is asked, and what to do about it.
 struct Trouble {
     what: String,
@@ -71,6 +82,7 @@ struct Trouble {
 fn trouble(reason: &str) -> Trouble {
     let says = |words: &str| reason.contains(words);
     let refuses = |what: &str, advice| Trouble { what: what.to_owned(), advice, is_refusal: true };
+    let may_yet = |what, advice| Trouble { is_refusal: false, ..refuses(what, advice) };
     let handshake = says("SSL handshake failed");
     if handshake && says("certificate verify failed") {
         refuses(
@@ -81,11 +93,7 @@ fn trouble(reason: &str) -> Trouble {
     } else if handshake && (says("PLAINTEXT broker listener") || says("wrong version number")) {
         Trouble {
             is_refusal: says("wrong version number"),
-            ..refuses(
-                "speaks no TLS there",
-                "Point KAFKA_URL (or kafka.brokers) to its ssl or sasl_ssl listener, or set security.protocol in \
-                 [kafka.properties] to what this one speaks",
-            )
+            ..refuses("speaks no TLS there", TO_SPEAK_TLS)
         }
     } else if (says("SSL") && says("alert")) || (handshake && says("client SSL authentication")) {
         refuses(
@@ -95,14 +103,7 @@ fn trouble(reason: &str) -> Trouble {
         )
     } else if says("SSL connection closed by peer") {
         // The same listener, by turns; one with TLS that is about to end does it, too.
-        Trouble {
-            is_refusal: false,
-            ..refuses(
-                "speaks no TLS there, or is about to end",
-                "Point KAFKA_URL (or kafka.brokers) to its ssl or sasl_ssl listener, or set security.protocol in \
-                 [kafka.properties] to what this one speaks",
-            )
-        }
+        may_yet("speaks no TLS there, or is about to end", TO_SPEAK_TLS)
     } else if says("Invalid response size") {
         refuses(
             "does not answer as Kafka does",
@@ -127,21 +128,12 @@ fn trouble(reason: &str) -> Trouble {
             "Give its principal the ACLs that docs/SECURE.md lists: Read on the topic and on the group, Write to send records",
         )
     } else if says("security.protocol") || says("Disconnected") {
-        Trouble {
-            is_refusal: false,
-            ..refuses(
-                "hangs up",
-                "It may expect TLS, or SASL: set security.protocol in [kafka.properties] to what its listener speaks",
-            )
-        }
+        may_yet(
+            "hangs up",
+            "It may expect TLS, or SASL: set security.protocol in [kafka.properties] to what its listener speaks",
+        )
     } else {
-        Trouble {
-            is_refusal: false,
-            ..refuses(
-                "does not answer",
-                "Is it running, and does KAFKA_URL (or kafka.brokers) name it?",
-            )
-        }
+        may_yet("does not answer", "Is it running, and does KAFKA_URL (or kafka.brokers) name it?")
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) async fn check(
     // Kafka has now decides.
     let now;
     let topic = if rows.iter().any(|row| is_past_end(row, topic)) {
-        now = described_again(config).await;
+        now = topic::describe_aside(config).await;
         match &now {
             Ok(topic) => topic,
             Err(error) => return Ok(vec![Finding::failed("progress", error)]),
@@ -76,12 +76,6 @@ pub(super) async fn check(
 fn is_past_end(row: &Row, topic: &TopicDescription) -> bool {
     let (partition, next) = (PartitionId(row.get(0)), Offset(row.get(2)));
     topic.partitions.iter().any(|range| range.partition == partition && next > range.high)
-}
-
-async fn described_again(config: &Config) -> Result<TopicDescription, CliError> {
-    let config = config.clone();
-    let described = tokio::task::spawn_blocking(move || topic::describe(&config)).await;
-    described.map_err(|error| anyhow::Error::new(error).context("asking Kafka"))?
 }
 
 /// A run stops there, unless it may go on.

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use hitstream_actors::group_member::kafka::Complaint;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -23,7 +24,7 @@ pub(super) struct Deliveries {
     delivered: AtomicU64,
     refused: AtomicU64,
     failure: Mutex<Option<KafkaError>>,
-    complaint: Mutex<Option<String>>,
+    complaint: Complaint,
 }
 
 impl Deliveries {
@@ -46,26 +47,16 @@ impl Deliveries {
     /// Says why, in the words of the broker connection where there are any.
     pub(super) fn explain(&self, error: &KafkaError) -> String {
         let code = error.rdkafka_error_code();
-        match (lock(&self.complaint).as_deref(), code) {
+        match (self.complaint.last(), code) {
             // A time-out alone says little; what the connection said says more.
             (
                 Some(complaint),
                 Some(RDKafkaErrorCode::MessageTimedOut | RDKafkaErrorCode::OperationTimedOut),
             )
-            | (Some(complaint), Some(RDKafkaErrorCode::BrokerTransportFailure)) => {
-                complaint.to_owned()
-            }
+            | (Some(complaint), Some(RDKafkaErrorCode::BrokerTransportFailure)) => complaint,
             (_, Some(code)) => code.to_string(),
             (_, None) => error.to_string(),
         }
-    }
-}
-
-impl Deliveries {
-    fn complain(&self, reason: &str) {
-        // "… failed: Connection refused (after 0ms in state CONNECT, 3 identical error(s) suppressed)"
-        let reason = reason.split(" (after ").next().unwrap_or(reason);
-        *lock(&self.complaint) = Some(reason.to_owned());
     }
 }
 
@@ -74,16 +65,14 @@ impl ClientContext for Deliveries {
         tracing::debug!(%error, reason, "kafka client");
         // "All broker connections are down" comes last and says least.
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
-            self.complain(reason);
+            self.complaint.error(reason);
         }
     }
 
     fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
         // Whatever else matters also arrives as an error or a delivery report.
         tracing::debug!(facility, message, "librdkafka");
-        if message.contains("Disconnected") && lock(&self.complaint).is_none() {
-            self.complain(message.rsplit("]: ").next().unwrap_or(message));
-        }
+        self.complaint.line(message);
     }
 }
 

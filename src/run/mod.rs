@@ -210,7 +210,8 @@ async fn prepare(
     }
     forget_what_may_not_be_kept(config, &store, &readiness, patience).await?;
     if until_end {
-        find_topic(config).await?;
+        // Without an end in sight one can wait for it to be created; with one, its absence is a mistake.
+        topic::describe_aside(config).await?;
     }
     let source = KafkaSource::join(settings.kafka.clone(), settings.stall_timeout)
         .map_err(|error| topic::failure(config, error))?;
@@ -297,13 +298,6 @@ async fn patiently<T>(
             Err(error) => return Err(database::failure(config, error)),
         }
     }
-}
-
-/// Without an end in sight one can wait for a topic to be created; with one, its absence is a mistake.
-async fn find_topic(config: &Config) -> Result<(), CliError> {
-    let config = config.clone();
-    let described = tokio::task::spawn_blocking(move || topic::describe(&config)).await;
-    described.map_err(|error| anyhow::Error::new(error).context("asking Kafka"))?.map(drop)
 }
 
 fn failure(fatal: Fatal) -> CliError {

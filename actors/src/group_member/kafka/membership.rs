@@ -14,6 +14,7 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka_sys::RDKafkaRespErr;
 use tracing::{debug, error, info, warn};
 
+use super::complaint::Complaint;
 use super::place::Place;
 use super::seldom::Seldom;
 use crate::clock;
@@ -46,9 +47,6 @@ const DEFAULTS: &[(&str, &str)] = &[
 const BROKERS_DECIDE: &[&str] =
     &["partition.assignment.strategy", "session.timeout.ms", "heartbeat.interval.ms"];
 
-/// How librdkafka says that.
-const HANGS_UP: &str = "Disconnected";
-
 /// The one strategy whose assignments are taken up and given back partition by partition.
 const STRATEGY: &str = "cooperative-sticky";
 
@@ -80,7 +78,7 @@ pub(super) struct Membership {
     notes: Mutex<VecDeque<Note>>,
     place: Mutex<Place>,
     said: Mutex<Seldom<Option<RDKafkaErrorCode>>>,
-    trouble: Mutex<Option<String>>,
+    trouble: Complaint,
     leaving: AtomicBool,
     /// Whether its complaints are for whoever asked, and not for the log.
     is_quiet: bool,
@@ -92,7 +90,7 @@ impl Default for Membership {
             notes: Mutex::default(),
             place: Mutex::new(Place::new(clock::monotonic())),
             said: Mutex::default(),
-            trouble: Mutex::default(),
+            trouble: Complaint::default(),
             leaving: AtomicBool::new(false),
             is_quiet: false,
         }
@@ -107,7 +105,7 @@ impl Membership {
 
     /// What the client last complained of: a refused connection, refused credentials.
     pub(super) fn trouble(&self) -> Option<String> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.trouble.last()
     }
 
     /// From now on rebalances are answered at once.
@@ -129,18 +127,6 @@ impl Membership {
         self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn complain(&self, reason: &str) {
-        // "… failed: Connection refused (after 0ms in state CONNECT, 3 identical error(s) suppressed)"
-        let reason = reason.split(" (after ").next().unwrap_or(reason);
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        // Where TLS meets a listener without it, the handshake fails or the connection just ends, by turns.
-        let fails = |words: &str| words.contains("handshake failed");
-        let is_less_telling = reason.contains("Disconnected") && !fails(reason);
-        if !(is_less_telling && trouble.as_deref().is_some_and(fails)) {
-            *trouble = Some(reason.to_owned());
-        }
-    }
-
     fn note(&self, note: Note) {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).push_back(note);
     }
@@ -151,10 +137,7 @@ impl ClientContext for Membership {
         match level {
             _ if self.is_quiet => {
                 debug!(facility, "{message}");
-                // That the other side hangs up is no error to the client: it stands only here.
-                if message.contains(HANGS_UP) && self.trouble().is_none() {
-                    self.complain(message.rsplit("]: ").next().unwrap_or(message));
-                }
+                self.trouble.line(message);
             }
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
                 error!(facility, "{message}")
@@ -181,7 +164,7 @@ impl ClientContext for Membership {
         if code == Some(RDKafkaErrorCode::AllBrokersDown) {
             self.note(Note::BrokersAway(reason.to_owned()));
         } else {
-            self.complain(reason);
+            self.trouble.error(reason);
         }
     }
 }

@@ -4,6 +4,7 @@
 //! the group is served whatever the pipeline or PostgreSQL does.
 
 mod answers;
+mod complaint;
 mod first;
 mod group;
 mod inspect;
@@ -30,6 +31,7 @@ use rdkafka::consumer::Consumer as _;
 use tracing::warn;
 
 use self::answers::Answers;
+pub use self::complaint::Complaint;
 pub use self::group::GroupReport;
 pub use self::inspect::{KafkaReport, inspect};
 use self::membership::Consumer;
