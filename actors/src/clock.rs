@@ -17,3 +17,8 @@ pub fn monotonic() -> Duration {
     static START: OnceLock<Instant> = OnceLock::new();
     START.get_or_init(Instant::now).elapsed()
 }
+
+/// Time until a moment of the monotonic clock; a millisecond at least, for a last question that is not refused outright.
+pub fn until(deadline: Duration) -> Duration {
+    deadline.saturating_sub(monotonic()).max(Duration::from_millis(1))
+}

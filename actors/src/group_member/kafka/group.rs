@@ -47,8 +47,8 @@ pub(super) fn describe(
 ) -> Result<GroupReport, SourceError> {
     let deadline = clock::monotonic() + timeout;
     loop {
-        let left = deadline.saturating_sub(clock::monotonic()).max(Duration::from_millis(1));
-        match describe_once(consumer, group, they_know_us, left) {
+        let left = clock::until(deadline);
+        match describe_once(consumer, group, they_know_us, deadline) {
             Err(SourceError::Unavailable(reason))
                 if left > RETRY && NOT_YET.iter().any(|word| reason.contains(word)) =>
             {
@@ -63,23 +63,18 @@ fn describe_once(
     consumer: &Consumer,
     group: &str,
     they_know_us: bool,
-    timeout: Duration,
+    deadline: Duration,
 ) -> Result<GroupReport, SourceError> {
-    let begin = clock::monotonic();
-    let list = consumer.fetch_group_list(Some(group), timeout);
+    let list = consumer.fetch_group_list(Some(group), clock::until(deadline));
     let list = list.map_err(|error| SourceError::Unavailable(error.to_string()))?;
-    let left = || {
-        let left = timeout.saturating_sub(clock::monotonic().saturating_sub(begin));
-        left.max(Duration::from_millis(1))
-    };
     let Some(listed) = list.groups().iter().find(|listed| listed.name() == group) else {
         return match they_know_us {
-            true => ask(consumer, group, left()),
+            true => ask(consumer, group, clock::until(deadline)),
             false => Ok(GroupReport::default()),
         };
     };
     if listed.state() == DEAD {
-        return ask(consumer, group, left());
+        return ask(consumer, group, clock::until(deadline));
     }
     Ok(GroupReport {
         state: listed.state().to_owned(),

@@ -36,7 +36,7 @@ pub struct KafkaReport {
 pub fn inspect(settings: &KafkaSettings, limit: Duration) -> Result<KafkaReport, SourceError> {
     let consumer = membership::asker(settings)?;
     let deadline = clock::monotonic() + limit;
-    let left = || deadline.saturating_sub(clock::monotonic()).max(Duration::from_millis(1));
+    let left = || clock::until(deadline);
     let brokers = brokers(&consumer, &settings.topic, limit)?;
     let topic = describe(&consumer, &settings.topic, left());
     let group = group::describe(&consumer, &settings.group, settings.is_known(), left());

@@ -30,7 +30,7 @@ pub(super) fn describe(
     timeout: Duration,
 ) -> Result<TopicDescription, SourceError> {
     let deadline = clock::monotonic() + timeout;
-    let left = || deadline.saturating_sub(clock::monotonic()).max(Duration::from_millis(1));
+    let left = || clock::until(deadline);
     let found = find(consumer, topic, left())?;
     // First: where the topic is recreated while it is described, a commit finds that this is not its id.
     let topic_id = topic_id(consumer, topic, found.leader, left())?;
@@ -54,7 +54,7 @@ pub(super) fn ends(
     timeout: Duration,
 ) -> Result<PartitionEnds, SourceError> {
     let deadline = clock::monotonic() + timeout;
-    let left = || deadline.saturating_sub(clock::monotonic()).max(Duration::from_millis(1));
+    let left = || clock::until(deadline);
     let found = find(consumer, topic, left())?;
     let mut ends: PartitionEnds =
         found.partitions.iter().map(|(partition, _)| (PartitionId(*partition), None)).collect();

@@ -26,7 +26,7 @@ pub fn partition_range<C: ClientContext>(
     use RDKafkaErrorCode::{LeaderNotAvailable, NotLeaderForPartition};
     let deadline = clock::monotonic() + timeout;
     loop {
-        let left = deadline.saturating_sub(clock::monotonic()).max(Duration::from_millis(1));
+        let left = clock::until(deadline);
         match client.fetch_watermarks(topic, partition.0, left) {
             Ok((low, high)) => {
                 return Ok(PartitionRange { partition, low: Offset(low), high: Offset(high) });
