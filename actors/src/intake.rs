@@ -35,8 +35,6 @@ pub struct Held {
     pub bytes: usize,
     /// Bytes at which it is cut.
     pub bytes_max: usize,
-    /// Records of the accumulating epoch.
-    pub events: usize,
     /// Keys of the accumulating epoch.
     pub keys: usize,
     /// Keys at which it is cut.
@@ -91,7 +89,6 @@ impl Intake {
         Held {
             bytes: self.bytes.load(Relaxed),
             bytes_max: self.limits.max_bytes / 2,
-            events: self.events.load(Relaxed),
             keys: self.keys.load(Relaxed),
             keys_max: self.limits.max_keys,
             records: self.events.load(Relaxed),

@@ -42,8 +42,7 @@ pub(super) async fn check(
         return Ok(may_create(schema, &row));
     }
     let (role, may_use, may_create): (String, bool, bool) = (row.get(0), row.get(4), row.get(5));
-    let refused = client.query(REFUSED, &[schema, &TABLES]).await.map_err(failed)?;
-    let refused: Vec<String> = refused.iter().map(|row| row.get(0)).collect();
+    let refused = refused(config, client).await?;
     let events = client.query_opt(EVENTS, &[schema]).await.map_err(failed)?;
     let owns = events.as_ref().is_some_and(|events| events.get(0));
     let may_add_days = !config.events.store || (may_create && owns);
@@ -80,27 +79,35 @@ pub(super) async fn check(
 /// What it may not, and what to grant.
 pub(crate) async fn must_be_granted(config: &Config, client: &Client) -> Result<(), CliError> {
     let schema = &config.postgres.schema;
-    let failed = |error: tokio_postgres::Error| database::query_failure(config, &error);
-    let refused = client.query(REFUSED, &[schema, &TABLES]).await.map_err(failed)?;
+    let refused = refused(config, client).await?;
     if refused.is_empty() {
         return Ok(());
     }
-    let row = client.query_one("SELECT current_user::text", &[]).await.map_err(failed)?;
-    let (role, tables): (String, Vec<String>) =
-        (row.get(0), refused.iter().map(|row| row.get(0)).collect());
+    let role = role(config, client).await?;
     Err(CliError::Mismatch(format!(
         "role {role} may not read and write {} in schema {schema}. As the owner: {}",
-        tables.join(", "),
+        refused.join(", "),
         grants(schema, &role)
     )))
+}
+
+/// The tables that this role may not read and write.
+async fn refused(config: &Config, client: &Client) -> Result<Vec<String>, CliError> {
+    let rows = client.query(REFUSED, &[&config.postgres.schema, &TABLES]).await;
+    let rows = rows.map_err(|error| database::query_failure(config, &error))?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+async fn role(config: &Config, client: &Client) -> Result<String, CliError> {
+    let row = client.query_one("SELECT current_user::text", &[]).await;
+    Ok(row.map_err(|error| database::query_failure(config, &error))?.get(0))
 }
 
 /// Says that this role may not even read which tables these are.
 pub(super) async fn denied(config: &Config, client: &Client) -> Result<Finding, CliError> {
     let schema = &config.postgres.schema;
     let failed = |error: tokio_postgres::Error| database::query_failure(config, &error);
-    let row = client.query_one("SELECT current_user::text", &[]).await.map_err(failed)?;
-    let role: String = row.get(0);
+    let role = role(config, client).await?;
     let events = client.query_opt(EVENTS, &[schema]).await.map_err(failed)?;
     let grants = all_grants(config, &role, events.filter(|_| config.events.store).as_ref());
     let detail = format!("role {role} may not read table {VERSIONS} of schema {schema}");

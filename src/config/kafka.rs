@@ -135,9 +135,7 @@ pub(super) fn check_property(key: &str, value: &str) -> Result<(), Refusal> {
             return Err("is set by hitstream; exactly-once depends on it, so leave it out".into());
         }
         "sasl.mechanism" | "sasl.mechanisms" if !MECHANISMS.contains(&value) => {
-            let [plain, short, long] = MECHANISMS;
-            let reason = format!("must be {plain:?}, {short:?} or {long:?}; no other is built in");
-            return Err(reason.into());
+            return Err(format!("must be {}; no other is built in", mechanisms()).into());
         }
         _ => {}
     }
@@ -169,6 +167,12 @@ pub(super) fn check_property(key: &str, value: &str) -> Result<(), Refusal> {
 /// The SASL mechanisms that are built in.
 const MECHANISMS: [&str; 3] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
 
+/// Those that there are, to choose from.
+fn mechanisms() -> String {
+    let [plain, short, long] = MECHANISMS;
+    format!("{plain:?}, {short:?} or {long:?}")
+}
+
 /// How the brokers are spoken to.
 const PROTOCOL: &str = "security.protocol";
 
@@ -178,9 +182,7 @@ pub(super) fn check_sasl(properties: &Properties) -> Result<(), (&'static str, S
         return Ok(());
     }
     if ["sasl.mechanism", "sasl.mechanisms"].iter().all(|key| properties.get(key).is_none()) {
-        let [plain, short, long] = MECHANISMS;
-        let needs = format!("needs \"sasl.mechanism\" beside it: {plain:?}, {short:?} or {long:?}");
-        return Err((PROTOCOL, needs));
+        return Err((PROTOCOL, format!("needs \"sasl.mechanism\" beside it: {}", mechanisms())));
     }
     let credentials = ["sasl.username", "sasl.password"];
     match credentials.iter().find(|key| properties.get(key).is_none()) {

@@ -74,16 +74,20 @@ impl Allowance {
 
     /// Whether what is left of the budget is no more than what is kept back.
     pub(super) fn is_scarce(&self) -> bool {
-        let left = self.void_at.map(|_| self.left + self.unreserved);
-        let left = self.budget.zip(left);
-        left.is_some_and(|(budget, left)| left <= budget.count.get() / KEPT_BACK)
+        let known = self.budget.filter(|_| self.void_at.is_some());
+        known.is_some_and(|budget| self.left_in_all() <= budget.count.get() / KEPT_BACK)
     }
 
     /// What is left of the budget, as far as this instance knows, and when that period ends; `None` before the store was
     /// asked, after that end, or without a budget.
     pub(super) fn budget_left(&self, now: Instant) -> Option<(u64, Instant)> {
         let ends = self.void_at.filter(|at| now < *at)?;
-        Some((self.left + self.unreserved, ends))
+        Some((self.left_in_all(), ends))
+    }
+
+    /// Reserved here and not spent, and what nobody has reserved.
+    fn left_in_all(&self) -> u64 {
+        self.left + self.unreserved
     }
 }
 
