@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::support::Bench;
+use crate::support::group::{bench, start};
 use crate::support::hit::Hit;
 use crate::support::http::{address, get};
 use crate::support::process::wait_until;
@@ -32,7 +33,7 @@ fn brokers_that_are_frozen_again_and_again_are_joined_anew_each_time() {
     bench.create_topic(4);
     let mut traffic = Traffic::start(&bench, &["--rate", "500"]);
     traffic.wait_for_records();
-    let mut running = bench.hitstream(&["run"]).start();
+    let mut running = start(&bench);
     let at = address(&mut running);
     for time in 0..TIMES {
         let before = committed(&bench);
@@ -56,9 +57,7 @@ fn brokers_that_are_frozen_again_and_again_are_joined_anew_each_time() {
 
 #[test]
 fn client_whose_group_waits_for_ever_is_replaced() {
-    let Some(bench) = Bench::new("lost_answer") else { return };
-    let bench = bench.with("HITSTREAM_FLUSH__INTERVAL", "100ms");
-    bench.create_topic(4);
+    let Some(bench) = bench("lost_answer", 4) else { return };
     let mut traffic = Traffic::send(&bench, &["--count", "10000"]);
     // The client never hears that its partitions were taken up.
     let faults = "poller::taken_up=1*return->off";
@@ -75,12 +74,10 @@ fn client_whose_group_waits_for_ever_is_replaced() {
 
 #[test]
 fn instance_without_partitions_keeps_its_client() {
-    let Some(bench) = Bench::new("spare") else { return };
-    let bench = bench.with("HITSTREAM_FLUSH__INTERVAL", "100ms");
-    bench.create_topic(1);
+    let Some(bench) = bench("spare", 1) else { return };
     let mut traffic = Traffic::start(&bench, &["--rate", "500"]);
     traffic.wait_for_records();
-    let mut instances = [bench.hitstream(&["run"]).start(), bench.hitstream(&["run"]).start()];
+    let mut instances = [start(&bench), start(&bench)];
     let ats = instances.each_mut().map(address);
     wait_until("both are members", PATIENCE, || ats.iter().all(|at| is_ready(at)));
     // Three times as long as a member may be left in doubt.
@@ -98,15 +95,13 @@ fn instance_without_partitions_keeps_its_client() {
 
 #[test]
 fn lock_on_progress_at_the_start_is_told_for_what_it_is() {
-    let Some(bench) = Bench::new("locked_start") else { return };
-    let bench = bench.with("HITSTREAM_FLUSH__INTERVAL", "100ms");
-    bench.create_topic(2);
+    let Some(bench) = bench("locked_start", 2) else { return };
     bench.send(0, &[Hit::at(0).host("h").record()]);
     assert_eq!(bench.hitstream(&["migrate"]).finish().code, Some(0));
     let mut sql = bench.sql();
     let mut blocking = sql.transaction().unwrap();
     blocking.batch_execute("LOCK TABLE partition_progress IN ACCESS EXCLUSIVE MODE").unwrap();
-    let mut running = bench.hitstream(&["run"]).start();
+    let mut running = start(&bench);
     let at = address(&mut running);
     wait_until("it says what it waits for", STALL, || {
         let reason = reason(&at, "postgres");
@@ -129,7 +124,7 @@ fn frozen_postgresql_is_noticed_where_nothing_is_committed() {
         .with("HITSTREAM_FLUSH__INTERVAL", "100ms")
         .with("HITSTREAM_WATERMARK__IDLE_TIMEOUT", "1h");
     bench.create_topic(2);
-    let mut running = bench.hitstream(&["run"]).start();
+    let mut running = start(&bench);
     let at = address(&mut running);
     for count in 1..=2 {
         wait_until("it is ready", PATIENCE, || is_ready(&at));

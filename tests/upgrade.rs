@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use postgres::Client;
 
+use crate::support::group::{bench, start};
 use crate::support::process::wait_until;
-use crate::support::traffic::{Traffic, committed};
+use crate::support::traffic::{Traffic, committed, owners};
 use crate::support::{Bench, kafka};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -79,9 +80,7 @@ fn every_former_version_of_the_tables_is_taken_over_with_all_that_is_in_it() {
     let former = &all[..all.len() - 1];
     assert!(!former.is_empty());
     for (version, _) in former {
-        let Some(bench) = Bench::new("upgrade") else { return };
-        let bench = bench.with("HITSTREAM_FLUSH__INTERVAL", "100ms");
-        bench.create_topic(3);
+        let Some(bench) = bench("upgrade", 3) else { return };
         let traffic = Traffic::start(&bench, &["--rate", "1000"]);
         wait_until("traffic", PATIENCE, || kafka::end(&bench.kafka_url, &bench.topic) > 1_000);
         // Some of the records are counted by then, in open windows, final ones and late rows.
@@ -100,11 +99,9 @@ fn every_former_version_of_the_tables_is_taken_over_with_all_that_is_in_it() {
 
 #[test]
 fn former_version_runs_beside_the_next_one_whose_tables_suit_it() {
-    let Some(bench) = Bench::new("side_by_side") else { return };
-    let bench = bench.with("HITSTREAM_FLUSH__INTERVAL", "100ms");
-    bench.create_topic(4);
+    let Some(bench) = bench("side_by_side", 4) else { return };
     let mut traffic = Traffic::start(&bench, &["--rate", "500"]);
-    let running = bench.hitstream(&["run"]).start();
+    let running = start(&bench);
     wait_until("it counts", PATIENCE, || committed(&bench) > 0);
     // What a next version does to the tables while this one runs: it adds, and says whom that suits.
     let newest = migrations().last().unwrap().0;
@@ -121,9 +118,8 @@ fn former_version_runs_beside_the_next_one_whose_tables_suit_it() {
     let before = committed(&bench);
     wait_until("it goes on", PATIENCE, || committed(&bench) > before + 200);
     // One of this version that starts now finds tables of the next.
-    let second = bench.hitstream(&["run"]).start();
-    let owners = "SELECT count(DISTINCT owner) FROM partition_progress";
-    wait_until("both count", PATIENCE, || bench.count(owners) == 2);
+    let second = start(&bench);
+    wait_until("both count", PATIENCE, || owners(&bench) == 2);
     let said = second.stop();
     assert!(said.stderr.contains("a newer hitstream has been here"), "{said}");
     running.stop();
