@@ -68,6 +68,8 @@ fn systemd_is_told_of_start_state_life_and_end() {
     manager.heard.clear();
     let ended = running.stop();
     manager.hear("ends", |line| line == "STOPPING=1");
+    let last = manager.heard.iter().rfind(|line| line.starts_with("STATUS="));
+    assert_eq!(last.unwrap(), "STATUS=committing what was read");
     assert!(!ended.stderr.contains("systemd is not told"), "{ended}");
 }
 

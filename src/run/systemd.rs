@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hitstream_actors::readiness::{Part, Readiness};
@@ -13,6 +14,8 @@ use tracing::warn;
 const SOCKET: &str = "NOTIFY_SOCKET";
 /// How often it is looked whether the state has changed.
 const LOOK_AT_STATE: Duration = Duration::from_secs(1);
+/// Whether the end has begun; the status stays what was told then.
+static ENDS: AtomicBool = AtomicBool::new(false);
 
 /// Says that the instance is up, which it is before Kafka and PostgreSQL have answered: those are waited for, and a start
 /// that failed for their sake would only be tried again. What keeps the instance from its work is told as its status.
@@ -33,7 +36,7 @@ pub(super) async fn keep_told(readiness: Readiness) {
             tell(&[NotifyState::Watchdog]);
         }
         let status = status(&readiness.reasons());
-        if status != told {
+        if status != told && !ENDS.load(Ordering::Relaxed) {
             tell(&[NotifyState::Status(&status)]);
             told = status;
         }
@@ -42,6 +45,7 @@ pub(super) async fn keep_told(readiness: Readiness) {
 
 /// Says that the end has begun.
 pub(super) fn stopping() {
+    ENDS.store(true, Ordering::Relaxed);
     tell(&[NotifyState::Stopping, NotifyState::Status("committing what was read")]);
 }
 
