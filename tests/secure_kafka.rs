@@ -1,5 +1,6 @@
 //! Kafka over TLS, with names and passwords or with certificates: what gets in counts every row, what does not is told why.
 
+use std::thread;
 use std::time::Duration;
 
 use crate::support::Bench;
@@ -140,7 +141,18 @@ const REFUSED: &[Refused] = &[
 #[test]
 fn what_does_not_get_in_is_told_why() {
     let Some(kafka) = SecureKafka::shared() else { return };
-    for Refused { name, set_up, says, ends_a_run } in REFUSED {
+    // Each waits most of its time: for answers that do not come.
+    thread::scope(|scope| {
+        for refused in REFUSED {
+            scope.spawn(|| refused.is_told(kafka));
+        }
+    });
+}
+
+impl Refused {
+    /// Asserts that every command says why it does not get in.
+    fn is_told(&self, kafka: &SecureKafka) {
+        let Self { name, set_up, says, ends_a_run } = *self;
         let Some(mut bench) = kafka.bench("refused") else { return };
         bench.create_topic(1);
         set_up(kafka, &mut bench);
