@@ -42,7 +42,11 @@ impl Settings {
     /// How old epochs become. Claims that a partition is idle travel with them, and must not expire on the way.
     pub fn rhythm(&self) -> Rhythm {
         let FlushLimits { interval, catch_up_interval, .. } = self.flush;
-        Rhythm { interval, catch_up: catch_up_interval.min(self.idle_timeout / 2) }
+        Rhythm {
+            interval,
+            catch_up: catch_up_interval.min(self.idle_timeout / 2),
+            is_bounded: self.until_end,
+        }
     }
 
     /// How many enrichers are needed: none where hits are neither stored nor summed by place.

@@ -9,16 +9,22 @@ pub struct Rhythm {
     pub interval: Duration,
     /// Age at which it is cut while much more waits behind it; without effect where that is shorter.
     pub catch_up: Duration,
+    /// The run goes to an end that it knows: it catches up all the way.
+    pub is_bounded: bool,
 }
 
 impl Rhythm {
-    /// Whether an epoch of this age that holds `held` records is over, while `uncommitted` are not committed, its own among
-    /// them. Rows are written once for an epoch, so that fewer epochs catch up sooner; and each holds a third of what is left
-    /// at most, so that they become short again before the end is reached.
-    pub fn is_over(self, age: Duration, held: usize, uncommitted: i64) -> bool {
+    /// Whether the generation's epoch of this number, counted from 0, is over at this age, holding `held` records, while
+    /// `uncommitted` are not committed, its own among them. Rows are written once for an epoch, so that fewer epochs catch
+    /// up sooner. The first lasts one interval, each next up to twice the one before: a pipeline that something ends every
+    /// few seconds commits in between. And each holds a third of what is left at most, so that they are short again once
+    /// the newest hits are reached.
+    pub fn is_over(self, epoch: u64, age: Duration, held: usize, uncommitted: i64) -> bool {
         let thrice = i64::try_from(held).unwrap_or(i64::MAX).saturating_mul(3);
-        let is_behind = held > 0 && uncommitted >= thrice;
-        age >= self.interval && (!is_behind || age >= self.catch_up)
+        let is_behind = held > 0 && (self.is_bounded || uncommitted >= thrice);
+        let doublings = u32::try_from(epoch).unwrap_or(u32::MAX);
+        let stretched = self.interval.saturating_mul(2_u32.saturating_pow(doublings));
+        age >= self.interval && (!is_behind || age >= self.catch_up.min(stretched))
     }
 }
 
@@ -71,23 +77,35 @@ mod tests {
     #[test]
     fn epochs_last_longer_only_while_much_more_waits() {
         let second = Duration::from_secs;
-        let rhythm = Rhythm { interval: second(1), catch_up: second(5) };
-        for (age, held, uncommitted, is_over) in [
-            (0, 0, 0, false),
-            (0, 10, 1000, false),
-            (1, 0, 0, true),
-            (1, 0, 1000, true),
-            (1, 10, 10, true),
-            (1, 10, 29, true),
-            (1, 10, 30, false),
-            (4, 10, 30, false),
-            (5, 10, 30, true),
+        let rhythm = Rhythm { interval: second(1), catch_up: second(5), is_bounded: false };
+        for (epoch, age, held, uncommitted, is_over) in [
+            (9, 0, 0, 0, false),
+            (9, 0, 10, 1000, false),
+            (9, 1, 0, 0, true),
+            (9, 1, 0, 1000, true),
+            (9, 1, 10, 10, true),
+            (9, 1, 10, 29, true),
+            (9, 1, 10, 30, false),
+            (9, 4, 10, 30, false),
+            (9, 5, 10, 30, true),
+            (u64::MAX, 4, 10, 30, false),
+            (u64::MAX, 5, 10, 30, true),
+            (0, 1, 10, 30, true),
+            (1, 1, 10, 30, false),
+            (1, 2, 10, 30, true),
+            (2, 3, 10, 30, false),
+            (2, 4, 10, 30, true),
+            (3, 4, 10, 30, false),
+            (3, 5, 10, 30, true),
         ] {
-            let said = rhythm.is_over(second(age), held, uncommitted);
-            assert_eq!(said, is_over, "{age} s, {held} of {uncommitted}");
+            let said = rhythm.is_over(epoch, second(age), held, uncommitted);
+            assert_eq!(said, is_over, "epoch {epoch}, {age} s, {held} of {uncommitted}");
         }
+        let bounded = Rhythm { is_bounded: true, ..rhythm };
+        assert!(!bounded.is_over(9, second(4), 10, 10) && bounded.is_over(9, second(5), 10, 10));
+        assert!(bounded.is_over(0, second(1), 10, 10) && bounded.is_over(9, second(1), 0, 0));
         let rare = Rhythm { interval: second(9), ..rhythm };
-        assert!(!rare.is_over(second(5), 10, 30) && rare.is_over(second(9), 10, 30));
+        assert!(!rare.is_over(9, second(5), 10, 30) && rare.is_over(9, second(9), 10, 30));
     }
 
     #[test]

@@ -109,7 +109,8 @@ impl GroupMember {
         let rhythm = self.parts.settings.rhythm();
         self.since_cut >= rhythm.interval && {
             let uncommitted = self.parts.metrics.partitions.lag().unwrap_or(0);
-            rhythm.is_over(self.since_cut, self.parts.intake.held().records, uncommitted)
+            let held = self.parts.intake.held().records;
+            rhythm.is_over(self.cutter.accumulating(), self.since_cut, held, uncommitted)
         }
     }
 
