@@ -5,7 +5,6 @@
 # The first stage's image is the toolchain of rust-toolchain.toml, on the Debian release of the second.
 
 ARG RUST_IMAGE=rust:1.95.0-slim-bookworm
-ARG BASE_IMAGE=debian:12.12-slim
 
 FROM ${RUST_IMAGE} AS build
 # The toolchain that is there, whatever components rust-toolchain.toml would fetch besides.
@@ -44,7 +43,7 @@ RUN touch src/lib.rs src/main.rs domain/src/lib.rs actors/src/lib.rs \
     && HITSTREAM_REVISION="$REVISION" cargo build --release --locked -p hitstream \
     && strip --strip-debug -o /hitstream target/release/hitstream
 
-FROM ${BASE_IMAGE}
+FROM debian:12.12-slim
 # hadolint ignore=DL3008  # versions are those of the pinned base image's release
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates libssl3 \

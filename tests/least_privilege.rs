@@ -137,6 +137,42 @@ fn days_that_a_member_of_the_owner_attaches_are_the_owners() {
     roles.execute_as_owner("ALTER TABLE hits.processed_events ADD COLUMN of_a_later_version text");
 }
 
+#[test]
+fn tables_are_the_owners_whichever_of_its_members_migrates() {
+    let Some(mut roles) = Roles::new("member") else { return };
+    // Nobody has migrated, and one that runs comes first; later, tables of a former version.
+    roles.execute(documented("days"));
+    roles.come_as(&roles.runner.clone());
+    for before in [
+        "",
+        "DROP TABLE hits.compatibility; DELETE FROM hits.hitstream_migrations WHERE version >= 7",
+    ] {
+        roles.execute_as_owner(before);
+        roles.bench.send(0, &hits());
+        roles.bench.run_until_end();
+        let others = format!(
+            "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace \
+             WHERE nspname = 'hits' AND relowner <> '{}'::regrole",
+            roles.owner
+        );
+        assert_eq!(roles.count(&others), 0);
+        roles.execute_as_owner(documented("grants"));
+    }
+    assert_eq!(roles.count("SELECT count(*) FROM hits.processed_events"), 200);
+    roles.migrate();
+}
+
+#[test]
+fn tables_of_a_role_that_the_owner_is_no_member_of_are_told_of() {
+    let Some(mut roles) = Roles::new("foreign") else { return };
+    roles.execute("GRANT USAGE, CREATE ON SCHEMA hits TO hitstream_run");
+    roles.come_as(&roles.runner.clone());
+    roles.bench.done(&["migrate"]);
+    roles.come_as(&roles.owner.clone());
+    let says = ["lacks rights in schema \"hits\"", "As the owner of its tables: GRANT USAGE"];
+    refused(&roles.bench.hitstream(&["migrate"]).finish(), 64, &says);
+}
+
 fn refused(finished: &Finished, code: i32, says: &[&str]) {
     assert_eq!(finished.code, Some(code), "{finished}");
     let said = format!("{}{}", finished.stdout, finished.stderr);

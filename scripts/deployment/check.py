@@ -16,7 +16,7 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-COMPOSE_FILE, EXAMPLE = "docker-compose.yml", "stream.env.example"
+COMPOSE_FILE, EXAMPLE, DOCUMENT = "docker-compose.yml", "stream.env.example", "docs/DEPLOYMENT.md"
 DOCKERFILES = ["Dockerfile", "tests/containers/rust.Dockerfile", "tests/containers/stand-ins.Dockerfile"]
 # Of a Spark job, with all that such files hold besides.
 FORMER = """HOST_PORT=5433
@@ -61,13 +61,15 @@ class Refused(Exception):
     """Compose does not take the file; with its words."""
 
 
-def configuration(text, variables, *profiles):
-    """The compose file as Compose understands it with an environment file."""
+def configuration(text, variables, *profiles, override="services: {}"):
+    """The compose file as Compose understands it with an environment file, and with an override."""
     with tempfile.TemporaryDirectory() as folder:
         file, env = pathlib.Path(folder, COMPOSE_FILE), pathlib.Path(folder, "stream.env")
         file.write_text(text)
         env.write_text(variables)
-        command = [os.environ["COMPOSE"], "-f", file, "--project-directory", ROOT, "--env-file", env]
+        over = pathlib.Path(folder, "docker-compose.override.yml")
+        over.write_text(override)
+        command = [os.environ["COMPOSE"], "-f", file, "-f", over, "--project-directory", ROOT, "--env-file", env]
         command += [word for profile in profiles for word in ("--profile", profile)] + ["config", "--format", "json"]
         # What this shell has set would win over the file.
         clean = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
@@ -160,6 +162,20 @@ def faults_of_former(text):
                 yield f"{name} of a Spark job's stream.env does not arrive at {service}.{path}: {value}"
 
 
+def faults_of_overrides(text, document):
+    """The overrides that the documentation has: Compose takes them, and one puts the password into a file for all who use it."""
+    overrides = re.findall(r"^```yaml\n(.*?)^```", document, re.MULTILINE | re.DOTALL)
+    services = {}
+    for override in overrides:
+        model = configuration(text, FORMER, "demo", override=override)
+        if "POSTGRES_PASSWORD_FILE" in override:
+            services = model["services"]
+    for name in ("postgres", "hitstream", "generate"):
+        variables = services.get(name, {}).get("environment", {})
+        if "POSTGRES_PASSWORD" in variables or variables.get("POSTGRES_PASSWORD_FILE") != "/run/secrets/postgres":
+            yield f"{DOCUMENT}: {name} does not have its password from a file alone"
+
+
 def faults_of_variables(text, example, toml):
     """Variables that are not documented, or documented otherwise than they are; settings that are none."""
     defaults = {}
@@ -213,6 +229,7 @@ def faults(text, example):
         if set(model["services"]) - set(usual) != {"generate"}:
             yield "profile demo: it does not add generate, and that alone"
         yield from faults_of_former(text)
+        yield from faults_of_overrides(text, (ROOT / DOCUMENT).read_text())
     except Refused as error:
         yield f"{COMPOSE_FILE}: {error}"
     try:

@@ -50,6 +50,17 @@ def faults_of_manifest(name, text):
             yield f"{what}: {'.'.join(str(part) for part in error.path)}: {error.message}"
         except (kubernetes_validate.SchemaNotFoundError, kubernetes_validate.InvalidSchemaError) as error:
             yield f"{what}: {error}"
+        if document.get("kind") == "Deployment":
+            yield from faults_of_pod(what, document["spec"]["template"]["spec"])
+
+
+def faults_of_pod(what, pod):
+    """What no schema sees: somebody who is not root reads a volume's files as one of its group."""
+    who = pod.get("securityContext", {})
+    for volume in pod.get("volumes", []):
+        mode = volume.get("secret", {}).get("defaultMode", 0o644)
+        if not mode & 0o004 and not (mode & 0o040 and who.get("fsGroup") and who["fsGroup"] == who.get("runAsGroup")):
+            yield f"{what}: volume {volume['name']} cannot be read by the container, which fsGroup would allow"
 
 
 def faults_of_unit(name, text):
@@ -89,6 +100,7 @@ PLANTED = [
     (DEPENDABOT, "interval: weekly", "interval: sometimes", "sometimes"),
     (MANIFEST, "readinessProbe:", "readynessProbe:", "readynessProbe"),
     (MANIFEST, "replicas: 2", 'replicas: "two"', "replicas"),
+    (MANIFEST, "        fsGroup: 65532\n", "", "fsGroup would allow"),
     (UNIT, "ProtectSystem=strict", "ProtectSystm=strict", "ProtectSystm"),
     (UNIT, "SystemCallFilter=@system-service\n", "", "its exposure"),
     (UNIT, "Type=notify", "Type=notifies", "notifies"),

@@ -59,6 +59,8 @@ def main():
     # Without any password asked for it would start with none.
     without = text.replace(":?stands in stream.env, set it there", ":-")
     wrong += missed("passwords", "nothing", "it starts without passwords", list(check.faults(without, example)))
+    document = (check.ROOT / check.DOCUMENT).read_text().replace("!reset null", "word")
+    wrong += missed("!reset null", "word", "from a file alone", list(check.faults_of_overrides(text, document)))
     pins = [(check.ROOT / name).read_text() for name in ("Dockerfile", "Cargo.toml", "rust-toolchain.toml")]
     moved = pins[0].replace("rust:1.", "rust:0."), *pins[1:]
     wrong += missed("rust:1.", "rust:0.", "ARG RUST_IMAGE", list(check.faults_of_pins(text, *moved)))
@@ -66,7 +68,7 @@ def main():
         print(f"deployment: error: {fault}", file=sys.stderr)
     if wrong:
         return 1
-    print(f"deployment: {len(IN_COMPOSE) + len(IN_EXAMPLE) + 2} planted faults found")
+    print(f"deployment: {len(IN_COMPOSE) + len(IN_EXAMPLE) + 3} planted faults found")
     return 0
 
 

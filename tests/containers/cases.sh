@@ -39,7 +39,7 @@ image_is_as_it_should_be() {
     "$("$DOCKER" run --rm --network none "$image" --version)"
   expect 'health check' "$("$DOCKER" image inspect -f '{{json .Config.Healthcheck.Test}}' "$image")" '["CMD","hitstream","check","--health"]'
   bytes=$("$DOCKER" image inspect -f '{{.Size}}' "$image")
-  base=$("$DOCKER" image inspect -f '{{.Size}}' "$(argument_of_dockerfile BASE_IMAGE)")
+  base=$("$DOCKER" image inspect -f '{{.Size}}' "$(base_of_dockerfile)")
   own=$(((bytes - base) / 1000000))
   # The official base is some 75 MB; a stand-in is larger.
   ((own < 60)) || { echo "$own MB over its base image"; return 1; }

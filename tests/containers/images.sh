@@ -6,7 +6,8 @@
 # The images that are named, without hitstream's own.
 named_images() { compose config --images | grep -v '^hitstream:' | sort -u; }
 
-argument_of_dockerfile() { sed -n "s/^ARG $1=//p" "$ROOT/Dockerfile" | head -n 1; }
+rust_of_dockerfile() { sed -n 's/^ARG RUST_IMAGE=//p' "$ROOT/Dockerfile"; }
+base_of_dockerfile() { sed -n 's/^FROM \(debian:.*\)/\1/p' "$ROOT/Dockerfile"; }
 
 build() { DOCKER_BUILDKIT=1 "$DOCKER" build --network host --progress plain "$@" >>"$WORK/build.log" 2>&1; }
 
@@ -75,9 +76,9 @@ fetch_wheels() {
 # Stand-ins for all images that the compose file names.
 make_stand_ins() {
   local base image target context=$WORK/context began=$SECONDS
-  base=$(argument_of_dockerfile BASE_IMAGE)
+  base=$(base_of_dockerfile)
   make_base "$base"
-  make_rust "$(argument_of_dockerfile RUST_IMAGE)" "$base"
+  make_rust "$(rust_of_dockerfile)" "$base"
   mkdir -p "$context"
   cp "$HERE"/*.sh "$HERE"/*.py "$context"
   fetch_kafka_jars

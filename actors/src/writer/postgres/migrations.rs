@@ -16,6 +16,13 @@ mod embedded {
 /// The oldest PostgreSQL that the commit protocol and its DDL are tested with.
 const OLDEST_SERVER: i32 = 150_000;
 
+/// Whom the tables in a schema belong to or, while there are none, the schema itself, where that is another role, which this
+/// one is a member of. `public` is nobody's own.
+const OTHER_OWNER: &str = "SELECT r.rolname::text \
+     FROM pg_namespace n LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = 'hitstream_migrations' \
+     JOIN pg_roles r ON r.oid = coalesce(c.relowner, CASE WHEN n.nspname <> 'public' THEN n.nspowner END) \
+     WHERE n.nspname = $1 AND r.rolname <> current_user AND pg_has_role(r.oid, 'MEMBER')";
+
 /// What a run of the migrations did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MigrationReport {
@@ -37,17 +44,36 @@ pub(super) async fn migrate(
     let lock = migration_lock(&settings.schema);
     let unavailable = |error: &tokio_postgres::Error| StoreError::Unavailable(describe(error));
     client.execute("SELECT pg_advisory_lock($1)", &[&lock]).await.map_err(|e| unavailable(&e))?;
-    let outcome = migrate_locked(client, settings).await;
+    let outcome = migrate_as_owner(client, settings).await;
     client.execute("SELECT pg_advisory_unlock($1)", &[&lock]).await.map_err(|e| unavailable(&e))?;
+    outcome
+}
+
+/// Tables belong to one role, that of those that are there, or of a schema of their own, whichever of its members migrates:
+/// the next migration is the owner's to make.
+async fn migrate_as_owner(
+    client: &mut Client,
+    settings: &PostgresSettings,
+) -> Result<MigrationReport, StoreError> {
+    let unavailable = |error: tokio_postgres::Error| StoreError::Unavailable(describe(&error));
+    let owner = client.query_opt(OTHER_OWNER, &[&settings.schema]).await.map_err(unavailable)?;
+    let Some(owner) = owner.map(|row| row.get::<_, String>(0)) else {
+        return migrate_locked(client, settings, rights::role(settings)).await;
+    };
+    let become_owner = format!("SET ROLE {}", quoted(&owner));
+    let schema = settings.schema.as_str();
+    client.batch_execute(&become_owner).await.map_err(|e| refused(&e, schema, &owner))?;
+    let outcome = migrate_locked(client, settings, &owner).await;
+    client.batch_execute("RESET ROLE").await.map_err(unavailable)?;
     outcome
 }
 
 async fn migrate_locked(
     client: &mut Client,
     settings: &PostgresSettings,
+    role: &str,
 ) -> Result<MigrationReport, StoreError> {
     let schema = settings.schema.as_str();
-    let role = rights::role(settings);
     let exists = "SELECT 1 FROM pg_namespace WHERE nspname = $1";
     let found = client.query_opt(exists, &[&schema]).await;
     if found.map_err(|e| StoreError::Unavailable(describe(&e)))?.is_none() {
@@ -68,9 +94,10 @@ async fn migrate_locked(
         }
         Err(error) => error,
     };
-    let cause = std::error::Error::source(&error);
-    let cause = cause.and_then(|cause| cause.downcast_ref::<tokio_postgres::Error>());
-    let Some(cause) = cause else {
+    // Wrapped more or less deeply, by what was being done.
+    let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |e| e.source());
+    let Some(cause) = causes.into_iter().find_map(|e| e.downcast_ref::<tokio_postgres::Error>())
+    else {
         return Err(StoreError::Mismatch(format!(
             "schema {schema:?} cannot be migrated: {error}. A newer hitstream may have been here: use that, or set \
              postgres.schema to another schema"
