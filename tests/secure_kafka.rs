@@ -190,6 +190,41 @@ fn told(name: &str, arguments: &[&str], finished: &Finished, says: &[&str]) {
 }
 
 #[test]
+fn file_that_is_no_key_or_certificate_is_named_with_what_to_do() {
+    let Some(kafka) = SecureKafka::shared() else { return };
+    let no_pem = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    let encrypted = kafka.file("encrypted.key");
+    for (property, file, password, says) in [
+        ("SSL_KEY_LOCATION", &*encrypted, None, "encrypted: set ssl.key.password"),
+        ("SSL_KEY_LOCATION", &*encrypted, Some("wrong"), "encrypted: set ssl.key.password"),
+        ("SSL_KEY_LOCATION", no_pem, None, "no private key in PEM"),
+        ("SSL_CERTIFICATE_LOCATION", no_pem, None, "no certificate in PEM"),
+        ("SSL_CA_LOCATION", no_pem, None, "no certificates in PEM"),
+    ] {
+        let Some(mut bench) = kafka.bench("unusable") else { return };
+        kafka.show_certificate(&mut bench);
+        set(&mut bench, property, file);
+        if let Some(password) = password {
+            set(&mut bench, "SSL_KEY_PASSWORD", password);
+        }
+        let names = format!(
+            "the file of {} in [kafka.properties]",
+            property.to_lowercase().replace('_', ".")
+        );
+        for arguments in [&["check"][..], &["run"], &["generate", "--count", "1"]] {
+            let finished = bench.hitstream(arguments).finish();
+            assert_eq!(finished.code, Some(64), "{finished}");
+            for word in [&*names, says] {
+                assert!(
+                    finished.to_string().contains(word),
+                    "{arguments:?}, no {word:?}: {finished}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn file_that_cannot_be_used_is_named_before_anything_is_connected() {
     for (property, protocol) in [
         ("SSL_CA_LOCATION", "ssl"),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hitstream_actors::group_member::kafka::unusable_settings;
 use rdkafka::error::KafkaError;
 
 use crate::cli::words::count;
@@ -19,7 +20,7 @@ pub enum ProduceError {
         limit: usize,
     },
     /// librdkafka refuses the settings.
-    #[error("kafka settings cannot be used: {0}; look at [kafka.properties]")]
+    #[error("{0}")]
     Settings(String),
     /// No broker answers, or not as one should.
     #[error("{}", topic::out_of_reach(.brokers, .reason))]
@@ -96,12 +97,8 @@ pub enum ProduceError {
 }
 
 impl ProduceError {
-    /// Wraps librdkafka's refusal of the settings; it names the property, never a value.
-    pub(super) fn settings(error: KafkaError) -> Self {
-        Self::Settings(match error {
-            KafkaError::ClientConfig(_, _, key, _) => format!("property {key}"),
-            KafkaError::ClientCreation(reason) => reason,
-            other => other.to_string(),
-        })
+    /// Wraps librdkafka's refusal of the settings.
+    pub(super) fn settings(error: &KafkaError) -> Self {
+        Self::Settings(unusable_settings(error))
     }
 }

@@ -93,7 +93,7 @@ impl Producer {
         let batch_bytes = number("batch.size").unwrap_or(BATCH_BYTES);
         let inner: BaseProducer<Deliveries> = client
             .create_with_context(Deliveries::new(watch, batch_bytes))
-            .map_err(ProduceError::settings)?;
+            .map_err(|error| ProduceError::settings(&error))?;
         let producer = Self {
             inner,
             settings: settings.clone(),

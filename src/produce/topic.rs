@@ -89,7 +89,7 @@ impl Producer {
 
     fn create_topic(&self, name: &str, partitions: Option<u32>) -> Result<(), ProduceError> {
         let admin: AdminClient<DefaultClientContext> =
-            self.settings.client().create().map_err(ProduceError::settings)?;
+            self.settings.client().create().map_err(|error| ProduceError::settings(&error))?;
         let count = match partitions {
             Some(count) => {
                 i32::try_from(count).map_err(|_| not_created(name, "too many partitions"))?

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use hitstream_actors::group_member::kafka::unusable_settings;
 use hitstream_actors::source::TopicDescription;
 use hitstream_domain::time::EventTime;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -92,11 +93,8 @@ impl Unread {
         client.set("enable.partition.eof", "true").set("auto.offset.reset", "error");
         set_default(&mut client, "fetch.message.max.bytes", "65536");
         set_default(&mut client, "queued.min.messages", "1");
-        let consumer: BaseConsumer = client.create().map_err(|error| {
-            CliError::Usage(format!(
-                "the Kafka client refuses its configuration: {error}; look at [kafka.properties]"
-            ))
-        })?;
+        let consumer: BaseConsumer =
+            client.create().map_err(|error| CliError::Usage(unusable_settings(&error)))?;
         consumer.assign(first).map_err(anyhow::Error::new)?;
         let mut wanted: BTreeSet<i32> = first.elements().iter().map(|e| e.partition()).collect();
         let begin = Instant::now();

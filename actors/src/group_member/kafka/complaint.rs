@@ -1,6 +1,8 @@
-//! What a client of the brokers last complained of, in its own words.
+//! What a client of the brokers complains of: why there is none, and what it said last.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rdkafka::error::KafkaError;
 
 /// How librdkafka says that the other side hung up.
 const HANGS_UP: &str = "Disconnected";
@@ -39,6 +41,28 @@ impl Complaint {
     fn words(&self) -> MutexGuard<'_, Option<String>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Why librdkafka makes no client of its settings, and what to look at; it names the property, never a value.
+pub fn unusable_settings(error: &KafkaError) -> String {
+    let reason = match error {
+        KafkaError::ClientConfig(_, _, key, _) => format!("property {key}"),
+        KafkaError::ClientCreation(reason) => reason.clone(),
+        other => other.to_string(),
+    };
+    for (property, is_what) in [
+        (
+            "ssl.key.location",
+            "no private key in PEM, or encrypted: set ssl.key.password to its password then",
+        ),
+        ("ssl.certificate.location", "no certificate in PEM"),
+        ("ssl.ca.location", "no certificates in PEM"),
+    ] {
+        if reason.contains(&format!("{property} failed")) {
+            return format!("the file of {property} in [kafka.properties] is {is_what} ({reason})");
+        }
+    }
+    format!("the Kafka client refuses its settings: {reason}; look at [kafka.properties]")
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka_sys::RDKafkaRespErr;
 use tracing::{debug, error, info, warn};
 
-use super::complaint::Complaint;
+use super::complaint::{Complaint, unusable_settings};
 use super::place::Place;
 use super::seldom::Seldom;
 use crate::clock;
@@ -288,9 +288,7 @@ fn with_context(
     if context.is_quiet {
         config.set_log_level(RDKafkaLogLevel::Info);
     }
-    config.create_with_context(context).map_err(|error| {
-        SourceError::Configuration(format!(
-            "the Kafka client refuses its configuration: {error}; look at [kafka.properties]"
-        ))
-    })
+    config
+        .create_with_context(context)
+        .map_err(|error| SourceError::Configuration(unusable_settings(&error)))
 }

@@ -31,7 +31,7 @@ use rdkafka::consumer::Consumer as _;
 use tracing::warn;
 
 use self::answers::Answers;
-pub use self::complaint::Complaint;
+pub use self::complaint::{Complaint, unusable_settings};
 pub use self::group::GroupReport;
 pub use self::inspect::{KafkaReport, inspect};
 use self::membership::Consumer;

@@ -70,7 +70,7 @@ pub(super) const SERIES: [Described; 7] = [
         name: "hitstream_group_lag_records",
         kind: "IntGaugeVec",
         labels: &["partition"],
-        help: "Records in Kafka that nobody has committed yet, of every partition of the topic, whoever reads it or nobody: every instance tells the same, those of others as looked at every 5 s. Absent while that is not known.",
+        help: "Records in Kafka that nobody has committed yet, of every partition of the topic, whoever reads it or nobody: every instance tells of all, of those of others as it was within the last 5 s, so that hitstream_partition_lag_records is to be preferred where somebody has it. Absent while that is not known.",
     },
     Described {
         name: "hitstream_group_lag_seconds",

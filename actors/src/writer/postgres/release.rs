@@ -27,7 +27,8 @@ pub struct FrontierReport {
     pub partitions: Vec<(PartitionId, PartitionClock)>,
 }
 
-/// Releases the frontier from these partitions until their next accepted record, records that, and advances.
+/// Releases the frontier from these partitions until their next accepted record, records that, and advances. Without any it
+/// only looks, and waits for nobody.
 pub(super) async fn release(
     client: &mut Client,
     settings: &PostgresSettings,
@@ -43,23 +44,25 @@ pub(super) async fn release(
         }
         _ => rights::missing_rights(error, settings).unwrap_or_else(|| classify(error)),
     };
-    if !has_tables(client, &settings.schema).await.map_err(|error| failure(&error))? {
-        return Err(StoreError::Mismatch(format!(
-            "no pipeline has run in schema {:?} yet: there is no frontier; `hitstream run` starts one",
-            settings.schema
-        )));
-    }
-    let transaction = client.transaction().await.map_err(|error| failure(&error))?;
-    let lock = frontier_lock(&settings.schema);
-    let locked = transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&lock]).await;
-    locked.map_err(|error| failure(&error))?;
-    let delay = watermark_delay(&transaction).await.map_err(|error| failure(&error))?;
-    let delay = delay.ok_or_else(|| {
+    let none_yet = || {
         StoreError::Mismatch(format!(
             "no pipeline has run in schema {:?} yet: there is no frontier; `hitstream run` starts one",
             settings.schema
         ))
-    })?;
+    };
+    if !has_tables(client, &settings.schema).await.map_err(|error| failure(&error))? {
+        return Err(none_yet());
+    }
+    let transaction = client.transaction().await.map_err(|error| failure(&error))?;
+    if partitions.is_empty() {
+        let report = read(&transaction).await.map_err(|error| failure(&error))?;
+        return report.ok_or_else(none_yet);
+    }
+    let lock = frontier_lock(&settings.schema);
+    let locked = transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&lock]).await;
+    locked.map_err(|error| failure(&error))?;
+    let delay = watermark_delay(&transaction).await.map_err(|error| failure(&error))?;
+    let delay = delay.ok_or_else(none_yet)?;
     for partition in partitions {
         release_one(&transaction, *partition).await.map_err(|error| failure(&error))??;
     }
