@@ -162,7 +162,8 @@ impl Refused {
             if !ends_a_run && *arguments == ["run"] {
                 let mut running = bench.hitstream(arguments).start();
                 wait_until(says[0], Duration::from_secs(60), || running.stderr().contains(says[0]));
-                running.stop();
+                let ended = running.stop();
+                assert!(!ended.stderr.contains("not committed in time"), "{name}: {ended}");
                 continue;
             }
             let finished = bench.hitstream(arguments).finish();

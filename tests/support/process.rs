@@ -31,6 +31,7 @@ pub(crate) struct Running {
 pub(crate) struct Finished {
     /// `None` after a signal.
     pub(crate) code: Option<i32>,
+    status: ExitStatus,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
@@ -176,7 +177,12 @@ impl Running {
     }
 
     fn finished(&mut self, status: ExitStatus) -> Finished {
-        Finished { code: status.code(), stdout: self.stdout.text(), stderr: self.stderr.text() }
+        Finished {
+            code: status.code(),
+            status,
+            stdout: self.stdout.text(),
+            stderr: self.stderr.text(),
+        }
     }
 }
 
@@ -206,8 +212,8 @@ impl Finished {
 
 impl fmt::Display for Finished {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { code, stdout, stderr } = self;
-        write!(f, "exit code {code:?}\n--- stdout\n{stdout}\n--- stderr\n{stderr}")
+        let Self { status, stdout, stderr, .. } = self;
+        write!(f, "{status}\n--- stdout\n{stdout}\n--- stderr\n{stderr}")
     }
 }
 

@@ -217,8 +217,12 @@ pub(super) fn unassign(
     }
 }
 
-/// Leaves the group in order, as far as the brokers answer; blocks until that is done.
-pub(super) fn close(consumer: &Consumer) {
+/// How long leaving the group may take.
+pub(super) const LEAVE_LIMIT: Duration = Duration::from_secs(10);
+
+/// Leaves the group in order, as far as the brokers answer; blocks until that is done, at most for `limit`.
+pub(super) fn close(consumer: &Consumer, limit: Duration) {
+    let begun = clock::monotonic();
     consumer.context().leave();
     if let Err(error) = consumer.close_queue() {
         debug!(%error, "the group is not left in order");
@@ -229,6 +233,13 @@ pub(super) fn close(consumer: &Consumer) {
         debug!(%error, "partitions could not be let go");
     }
     while !consumer.closed() {
+        if clock::monotonic().saturating_sub(begun) >= limit {
+            warn!(
+                ?limit,
+                "no broker answers that the group is left; partitions move when the session ends"
+            );
+            return;
+        }
         consumer.poll(Duration::from_millis(50));
     }
 }

@@ -34,7 +34,7 @@ use self::answers::Answers;
 pub use self::complaint::{Complaint, unusable_settings};
 pub use self::group::GroupReport;
 pub use self::inspect::{KafkaReport, inspect};
-use self::membership::Consumer;
+use self::membership::{Consumer, LEAVE_LIMIT};
 use self::poller::{Command, Order, Poller};
 pub use self::watermarks::partition_range;
 use crate::clock;
@@ -132,7 +132,7 @@ impl Member {
     /// Leaves the group without waiting for it, also where the poller hangs and goes on holding the client.
     fn abandon(self) {
         self.life.end();
-        thread::spawn(move || membership::close(&self.consumer));
+        thread::spawn(move || membership::close(&self.consumer, LEAVE_LIMIT));
     }
 }
 

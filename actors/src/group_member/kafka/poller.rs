@@ -13,7 +13,7 @@ use rdkafka_sys::RDKafkaErrorCode;
 use tracing::{debug, error_span, info, warn};
 
 use super::Life;
-use super::membership::{Consumer, Note, assign, close, unassign};
+use super::membership::{Consumer, LEAVE_LIMIT, Note, assign, close, unassign};
 use super::position::Position;
 use super::queue::{DataQueue, KafkaRecords};
 use super::seldom::Seldom;
@@ -64,6 +64,9 @@ impl Generation {
         if self.sinks.is_empty() { 0 } else { self.attachment.intake.room() }
     }
 }
+
+/// How long leaving the group may take where the group has given it nothing yet: there is next to nothing to leave.
+const NEVER_JOINED_LIMIT: Duration = Duration::from_secs(2);
 
 pub(super) struct Poller {
     consumer: Arc<Consumer>,
@@ -366,7 +369,7 @@ impl Poller {
     fn leave(mut self) {
         self.consumer.context().leave();
         self.stop_fetching();
-        close(&self.consumer);
+        close(&self.consumer, if self.has_joined { LEAVE_LIMIT } else { NEVER_JOINED_LIMIT });
         if let Some(generation) = self.generation.take() {
             generation.attachment.watch.retire();
             generation.tell(SourceEvent::Left);
