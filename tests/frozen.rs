@@ -39,14 +39,14 @@ fn brokers_that_are_frozen_again_and_again_are_joined_anew_each_time() {
         let before = committed(&bench);
         wait_until("it counts", PATIENCE, || committed(&bench) > before && is_ready(&at));
         let revoked = running.stderr().matches("the group revokes partitions").count();
-        kafka.freeze();
+        let frozen = kafka.freeze();
         wait_until("it says that brokers are silent", STALL, || {
             reason(&at, "kafka").contains("the brokers have not answered for")
         });
         wait_until("its session is over", PATIENCE, || {
             running.stderr().matches("the group revokes partitions").count() > revoked
         });
-        kafka.thaw();
+        frozen.thaw();
         eprintln!("frozen and thawed {} times", time + 1);
     }
     traffic.finish_counted(&bench);
@@ -128,14 +128,14 @@ fn frozen_postgresql_is_noticed_where_nothing_is_committed() {
     let at = address(&mut running);
     for count in 1..=2 {
         wait_until("it is ready", PATIENCE, || is_ready(&at));
-        postgres.freeze();
+        let frozen = postgres.freeze();
         // Over a session that it has, or over one that it just wanted to open.
         wait_until("it says so", STALL, || reason(&at, "postgres").starts_with("no answer "));
         assert_eq!(reason(&at, "kafka"), "");
         wait_until("it tries another session", STALL, || {
             reason(&at, "postgres").contains("no answer to a new connection")
         });
-        postgres.thaw();
+        frozen.thaw();
         wait_until("it is ready again", PATIENCE, || is_ready(&at));
         bench.send(0, &[Hit::at(count).host("h").record()]);
         wait_until("it counts", PATIENCE, || committed(&bench) == count);

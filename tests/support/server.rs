@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::process::wait_until;
@@ -15,7 +14,6 @@ pub(crate) struct Server {
     name: &'static str,
     folder: Folder,
     url: String,
-    is_frozen: AtomicBool,
 }
 
 impl Server {
@@ -26,7 +24,7 @@ impl Server {
             return None;
         }
         let (folder, url) = (Folder::new(), String::new());
-        let mut server = Self { name, folder, url, is_frozen: AtomicBool::new(false) };
+        let mut server = Self { name, folder, url };
         server.script("start");
         let variables = std::fs::read_to_string(server.folder.path("state.env")).unwrap();
         let variable = format!("export {}_URL=", name.to_uppercase());
@@ -66,15 +64,10 @@ impl Server {
     }
 
     /// Freezes it: connections are still taken by the system, and nothing is answered.
-    pub(crate) fn freeze(&self) {
-        self.is_frozen.store(true, Relaxed);
+    pub(crate) fn freeze(&self) -> Frozen<'_> {
+        let frozen = Frozen(self);
         self.signal_all("STOP", "pause");
-    }
-
-    /// Lets it go on after it was frozen.
-    pub(crate) fn thaw(&self) {
-        self.signal_all("CONT", "unpause");
-        self.is_frozen.store(false, Relaxed);
+        frozen
     }
 
     /// To it and its children, or by docker to its container.
@@ -84,11 +77,13 @@ impl Server {
             return;
         }
         let pid = self.pid();
+        // First: once it is stopped it makes no more children.
+        done(Command::new("kill").args(["-s", signal, &pid]));
         let children = Command::new("ps").args(["-o", "pid=", "--ppid", &pid]).output().unwrap();
         let children = String::from_utf8_lossy(&children.stdout).into_owned();
         // One that has ended meanwhile is none to be signalled.
         let mut kill = Command::new("kill");
-        drop(kill.args(["-s", signal, &pid]).args(children.split_whitespace()).output().unwrap());
+        drop(kill.args(["-s", signal]).args(children.split_whitespace()).output().unwrap());
     }
 
     fn pid(&self) -> String {
@@ -122,12 +117,23 @@ fn done(command: &mut Command) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// A server that is frozen until this is dropped: also by a test that fails, whose bench would wait for it for ever.
+#[must_use = "it goes on when this is dropped"]
+pub(crate) struct Frozen<'a>(&'a Server);
+
+impl Frozen<'_> {
+    /// Lets the server go on.
+    pub(crate) fn thaw(self) {}
+}
+
+impl Drop for Frozen<'_> {
+    fn drop(&mut self) {
+        self.0.signal_all("CONT", "unpause");
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
-        // Frozen, it would not hear that it is to stop.
-        if self.is_frozen.load(Relaxed) {
-            self.thaw();
-        }
         let stopped =
             Command::new(SCRIPT).arg("stop").env("HITSTREAM_SERVICES_DIR", self.state()).output();
         if !stopped.is_ok_and(|output| output.status.success()) {
