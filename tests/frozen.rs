@@ -141,7 +141,7 @@ fn frozen_postgresql_is_noticed_where_nothing_is_committed() {
         wait_until("it counts", PATIENCE, || committed(&bench) == count);
     }
     let ended = running.stop();
-    assert!(ended.stderr.contains("no answer about the frontier for"), "{ended}");
+    assert!(ended.stderr.contains("no answer about "), "{ended}");
     assert!(ended.stderr.contains("windows cannot be made final; trying again"), "{ended}");
     assert_eq!(ended.logged("pipeline ended", "generations"), 1, "{ended}");
     bench.clean_audit();

@@ -13,7 +13,7 @@ use hitstream_domain::time::EventTime;
 use hitstream_domain::watermark::TimeRules;
 use tracing::{Instrument, debug, error_span, info, warn};
 
-use crate::awaited::awaited;
+use crate::awaited::{LONG, LONG_FOR_MANY, awaited};
 use crate::backoff::Backoff;
 use crate::clock;
 use crate::faults::fault_point;
@@ -219,23 +219,29 @@ async fn round(
         fault_point!("finalizer::before_advance");
         let frontier = {
             let _timer = metrics.advance.start_timer();
-            awaited(&readiness, "the frontier's advance", store.advance(claims)).await?
+            awaited(&readiness, "the frontier's advance", LONG, store.advance(claims)).await?
         };
         watched::tell_frontier(&metrics, frontier);
         fault_point!("finalizer::after_advance");
         debug!(%frontier, "frontier");
     }
-    let moved = move_all(&*store, &metrics, at_end).await?;
+    let moved = move_all(&*store, &metrics, &readiness, at_end).await?;
     Ok(at_end && moved)
 }
 
 /// Moves all windows that are final; at the end of a bounded run it waits for another instance that does so. Tells
 /// whether all are moved.
-async fn move_all(store: &dyn Store, metrics: &Metrics, at_end: bool) -> Result<bool, StoreError> {
+async fn move_all(
+    store: &dyn Store,
+    metrics: &Metrics,
+    readiness: &Readiness,
+    at_end: bool,
+) -> Result<bool, StoreError> {
     let (mut windows, mut last) = (0, None);
     let all = loop {
         let began = clock::monotonic();
-        match store.move_window().await {
+        match awaited(readiness, "a final window's move", LONG_FOR_MANY, store.move_window()).await
+        {
             Ok(Move::Moved(window)) => {
                 let took = clock::monotonic().saturating_sub(began);
                 metrics.move_window.observe(took.as_secs_f64());

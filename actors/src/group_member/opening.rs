@@ -8,7 +8,7 @@ use hitstream_domain::progress::{Offset, PartitionId, PartitionProgress};
 use tracing::warn;
 
 use super::ASK_BROKERS;
-use crate::awaited::awaited;
+use crate::awaited::{LONG, awaited};
 use crate::backoff::Backoff;
 use crate::messages::Fatal;
 use crate::readiness::{Part, Readiness};
@@ -102,7 +102,8 @@ async fn try_open(
         return Err(Closed::Unknown(unknown));
     }
     unopened.set(None);
-    let progress = awaited(readiness, "the partitions' progress", store.open_topic(&topic)).await;
+    let progress =
+        awaited(readiness, "the partitions' progress", LONG, store.open_topic(&topic)).await;
     let progress = progress.map_err(Closed::Store)?;
     // Another instance may have read on meanwhile, past the ends as they were.
     let is_behind = |range: &PartitionRange| {

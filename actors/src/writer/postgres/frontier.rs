@@ -26,6 +26,8 @@ pub(super) const SURVEY: &str = "SELECT f.f, clock_timestamp(), p.partition, p.n
 
 /// How long reading that may take: a few rows, which nobody locks for long.
 const SURVEY_LIMIT: Duration = Duration::from_secs(10);
+/// How long it may take to find a window that is final.
+const FIND_LIMIT: Duration = Duration::from_secs(10);
 /// How long counting open rows may take.
 const COUNT_LIMIT: Duration = Duration::from_secs(60);
 
@@ -129,11 +131,30 @@ pub(super) async fn move_window(store: &PostgresStore) -> Result<Move, StoreErro
     }
 }
 
+/// Asks for the start of the earliest window behind the frontier that is none of `$1`.
+fn earliest_final(store: &PostgresStore) -> String {
+    let earliest: Vec<String> = store
+        .rollups
+        .iter()
+        .map(|tables| format!("(SELECT window_start, window_end FROM {} WHERE window_start <> ALL($1) ORDER BY window_start LIMIT 1)", tables.open))
+        .collect();
+    format!(
+        "SELECT o.window_start FROM ({}) o, frontier f WHERE o.window_end <= f.f ORDER BY 1 LIMIT 1",
+        earliest.join(" UNION ALL ")
+    )
+}
+
 /// Moves the earliest window that is not stuck, or tells which one is refused and why.
 async fn try_move(
     store: &PostgresStore,
     stuck: &[Timestamp],
 ) -> Result<Result<Move, (EventTime, String)>, StoreError> {
+    let earliest = earliest_final(store);
+    // Mostly there is none, and a look is enough. It has a limit, which a move may not: nobody knows how large a window is.
+    let look = async |client: &Client| client.query_opt(&earliest, &[&stuck]).await;
+    if store.within(FIND_LIMIT, "final windows", look).await?.is_none() {
+        return Ok(Ok(Move::Nothing));
+    }
     let mut connection = store.connection().await?;
     let transaction = begin(&mut connection).await?;
     let lock = move_lock(&store.settings.schema);
@@ -145,16 +166,7 @@ async fn try_move(
         if !locked.get::<_, bool>(0) {
             return Ok(Move::Busy);
         }
-        let earliest: Vec<String> = store
-            .rollups
-            .iter()
-            .map(|tables| format!("(SELECT window_start, window_end FROM {} WHERE window_start <> ALL($1) ORDER BY window_start LIMIT 1)", tables.open))
-            .collect();
-        let query = format!(
-            "SELECT o.window_start FROM ({}) o, frontier f WHERE o.window_end <= f.f ORDER BY 1 LIMIT 1",
-            earliest.join(" UNION ALL ")
-        );
-        let found = transaction.query_opt(&query, &[&stuck]).await.map_err(failed)?;
+        let found = transaction.query_opt(&earliest, &[&stuck]).await.map_err(failed)?;
         let Some(row) = found else { return Ok(Move::Nothing) };
         let Timestamp(window) = row.get(0);
         earliest_window = Some(window);
