@@ -84,13 +84,14 @@ fn trouble(reason: &str) -> Trouble {
     let refuses = |what: &str, advice| Trouble { what: what.to_owned(), advice, is_refusal: true };
     let may_yet = |what, advice| Trouble { is_refusal: false, ..refuses(what, advice) };
     let handshake = says("SSL handshake failed");
-    if handshake && says("certificate verify failed") {
+    // These two also come without the handshake being named, by turns.
+    if says("certificate verify failed") {
         refuses(
             "has a certificate that is not to be trusted",
             "See whether ssl.ca.location in [kafka.properties] has the authority that signed it, whether it is valid for the host \
              as KAFKA_URL (or kafka.brokers) and the broker's advertised.listeners write it, and whether it has expired",
         )
-    } else if handshake && (says("PLAINTEXT broker listener") || says("wrong version number")) {
+    } else if says("wrong version number") || (handshake && says("PLAINTEXT broker listener")) {
         Trouble {
             is_refusal: says("wrong version number"),
             ..refuses("speaks no TLS there", TO_SPEAK_TLS)
@@ -145,4 +146,41 @@ fn without_misleading_end(reason: &str) -> &str {
     let reason = end.and_then(|end| reason.get(..end)).unwrap_or(reason);
     let reason = reason.trim_end().trim_end_matches(": broker's supported mechanisms:");
     reason.trim_end_matches('.')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn certificate_and_language_are_told_of_however_the_client_writes_of_them() {
+        for (words, meant) in [
+            (
+                "SSL handshake failed: error:0A000086:SSL routines::certificate verify failed: broker certificate could not be \
+                 verified, verify that ssl.ca.location is correctly configured",
+                "has a certificate that is not to be trusted",
+            ),
+            (
+                "error:0A000086:SSL routines::certificate verify failed",
+                "has a certificate that is not to be trusted",
+            ),
+            (
+                "SSL handshake failed: error:0A00010B:SSL routines::wrong version number: connecting to a PLAINTEXT broker \
+                 listener?",
+                "speaks no TLS there",
+            ),
+            ("error:0A00010B:SSL routines::wrong version number", "speaks no TLS there"),
+            (
+                "SSL handshake failed: Disconnected: connecting to a PLAINTEXT broker listener?",
+                "speaks no TLS there",
+            ),
+            (
+                "error:0A000412:SSL routines::sslv3 alert bad certificate: SSL alert number 42",
+                "does not take this client's certificate",
+            ),
+        ] {
+            let told = out_of_reach("k:9093", words);
+            assert!(told.starts_with(&format!("Kafka at k:9093 {meant}: ")), "{told}");
+        }
+    }
 }

@@ -19,7 +19,7 @@ fn three_instances_that_join_leave_and_die_by_chance_count_each_hit_once() {
     let mut random = Random::new(SEED);
     let mut instances: [Option<Running>; 3] = [None, None, None];
     let (mut joined, mut left, mut killed) = (0, 0, 0);
-    while traffic.is_running() {
+    while traffic.is_running() || joined <= 3 || left == 0 || killed == 0 {
         let at = usize::try_from(random.below(0..3)).unwrap();
         match instances[at].take() {
             None => {
@@ -51,7 +51,6 @@ fn three_instances_that_join_leave_and_die_by_chance_count_each_hit_once() {
     traffic.finish_counted(&bench);
     instances.into_iter().flatten().for_each(|running| drop(running.stop()));
     eprintln!("{joined} joined, {left} left, {killed} were killed");
-    assert!(joined > 3 && left > 0 && killed > 0);
     assert!(committed(&bench) > 0);
     traffic.settle(&bench);
 }
@@ -166,11 +165,11 @@ fn instances_on_the_same_keys_never_deadlock() {
     let before = bench.count(deadlocks);
     let instances = start_all(&bench, 3);
     traffic.finish_counted(&bench);
-    let moved = bench.count("SELECT count(DISTINCT window_start) FROM aggregated_web_traffic");
+    let moved = "SELECT count(DISTINCT window_start) FROM aggregated_web_traffic";
+    wait_until("many windows are final", PATIENCE, || bench.count(moved) > 20);
     for ended in instances.into_iter().map(Running::stop) {
         assert!(!ended.stderr.contains("40P01"), "{ended}");
     }
-    assert!(moved > 20, "{moved} windows became final meanwhile");
     assert_eq!(bench.count(deadlocks), before);
     traffic.settle(&bench);
 }

@@ -1,5 +1,6 @@
 //! Kafka as the tests use it, apart from the binary: a plain reader and a plain producer.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
@@ -36,7 +37,7 @@ pub(crate) fn read(brokers: &str, topic: &str) -> Vec<Record> {
     let mut assignment = TopicPartitionList::new();
     let mut left = 0;
     for partition in metadata.topics()[0].partitions() {
-        let (low, high) = consumer.fetch_watermarks(topic, partition.id(), LIMIT).unwrap();
+        let (low, high) = watermarks(&consumer, topic, partition.id());
         left += high - low;
         assignment.add_partition_offset(topic, partition.id(), Offset::Beginning).unwrap();
     }
@@ -67,7 +68,19 @@ pub(crate) fn end(brokers: &str, topic: &str) -> i64 {
     let consumer: BaseConsumer = client(brokers).create().unwrap();
     let metadata = consumer.fetch_metadata(Some(topic), LIMIT).unwrap();
     let ends = metadata.topics()[0].partitions().iter();
-    ends.map(|partition| consumer.fetch_watermarks(topic, partition.id(), LIMIT).unwrap().1).sum()
+    ends.map(|partition| watermarks(&consumer, topic, partition.id()).1).sum()
+}
+
+/// A partition's first offset and its end; a broker under load may not lead yet what it was just given.
+fn watermarks(consumer: &BaseConsumer, topic: &str, partition: i32) -> (i64, i64) {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        match consumer.fetch_watermarks(topic, partition, LIMIT) {
+            Ok(watermarks) => return watermarks,
+            Err(error) => assert!(Instant::now() < deadline, "partition {partition}: {error}"),
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
 }
 
 /// Creates a topic that takes records of up to 10 MB.

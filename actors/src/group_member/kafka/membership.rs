@@ -224,13 +224,17 @@ pub(super) const LEAVE_LIMIT: Duration = Duration::from_secs(10);
 pub(super) fn close(consumer: &Consumer, limit: Duration) {
     let begun = clock::monotonic();
     consumer.context().leave();
+    // What the group still waits for. Not later: librdkafka drops without a word what it is told when the end has come, and
+    // whoever told it waits for ever.
+    let nothing = TopicPartitionList::new();
+    for answered in [assign(consumer, &nothing), unassign(consumer, &nothing)] {
+        if let Err(error) = answered {
+            debug!(%error, "partitions could not be let go");
+        }
+    }
     if let Err(error) = consumer.close_queue() {
         debug!(%error, "the group is not left in order");
         return;
-    }
-    // Also what it was asked before and nobody answered, which it would wait for; in a client that ends this lets go all.
-    if let Err(error) = unassign(consumer, &TopicPartitionList::new()) {
-        debug!(%error, "partitions could not be let go");
     }
     while !consumer.closed() {
         if clock::monotonic().saturating_sub(begun) >= limit {
@@ -302,4 +306,36 @@ fn with_context(
     config
         .create_with_context(context)
         .map_err(|error| SourceError::Configuration(unusable_settings(&error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::settings::{OnDataLoss, StartAt};
+
+    #[test]
+    fn client_that_met_no_broker_ends_at_once_whenever_it_is_told_to() {
+        let settings = KafkaSettings {
+            properties: vec![("bootstrap.servers".to_owned(), "127.0.0.1:1".to_owned())],
+            topic: "hits".to_owned(),
+            group: "nobody".to_owned(),
+            start: StartAt::Earliest,
+            on_data_loss: OnDataLoss::Fail,
+        };
+        // Side by side: threads that are kept waiting meet what they say to one another half way.
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..25 {
+                        let consumer = member(&settings).unwrap();
+                        consumer.subscribe(&[&settings.topic]).unwrap();
+                        close(&consumer, Duration::from_secs(30));
+                        assert!(consumer.closed());
+                    }
+                });
+            }
+        });
+    }
 }
