@@ -188,10 +188,14 @@ fn lag_is_absent_and_not_zero_before_it_is_known_and_once_brokers_are_away() {
     wait_until("it is counted, and that is known", PATIENCE, || {
         committed(&bench) == 1 && is_counted()
     });
-    assert_eq!(get(&at, "/readyz").json()["lag_records"], 0);
+    wait_until("it is told there, too, once Kafka is seen to be back", PATIENCE, || {
+        get(&at, "/readyz").json()["lag_records"] == 0
+    });
     kafka.kill("KILL");
     wait_until("it is unknown", PATIENCE, is_unknown);
-    assert!(get(&at, "/readyz").json()["lag_records"].is_null());
+    wait_until("it is unknown there, too", PATIENCE, || {
+        get(&at, "/readyz").json()["lag_records"].is_null()
+    });
     kafka.start_again();
     wait_until("it is known again", PATIENCE, is_counted);
     running.stop();
