@@ -1,6 +1,5 @@
 //! Kafka as the tests use it, apart from the binary: a plain reader and a plain producer.
 
-use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
@@ -8,6 +7,8 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+
+use super::process::wait_until;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -73,14 +74,13 @@ pub(crate) fn end(brokers: &str, topic: &str) -> i64 {
 
 /// A partition's first offset and its end; a broker under load may not lead yet what it was just given.
 fn watermarks(consumer: &BaseConsumer, topic: &str, partition: i32) -> (i64, i64) {
-    let deadline = Instant::now() + LIMIT;
-    loop {
-        match consumer.fetch_watermarks(topic, partition, LIMIT) {
-            Ok(watermarks) => return watermarks,
-            Err(error) => assert!(Instant::now() < deadline, "partition {partition}: {error}"),
-        }
-        thread::sleep(Duration::from_millis(100));
-    }
+    let mut found = None;
+    wait_until("a broker leads the partition", LIMIT, || {
+        let asked = consumer.fetch_watermarks(topic, partition, LIMIT);
+        found = asked.inspect_err(|error| eprintln!("{topic}/{partition}: {error}")).ok();
+        found.is_some()
+    });
+    found.unwrap()
 }
 
 /// Creates a topic that takes records of up to 10 MB.
@@ -166,7 +166,7 @@ pub(crate) fn exists(brokers: &str, topic: &str) -> bool {
 /// The end offset of a topic's first partition.
 pub(crate) fn end_offset(brokers: &str, topic: &str) -> i64 {
     let consumer: BaseConsumer = client(brokers).create().unwrap();
-    consumer.fetch_watermarks(topic, 0, LIMIT).unwrap().1
+    watermarks(&consumer, topic, 0).1
 }
 
 /// Deletes the records of a partition that lie before an offset.

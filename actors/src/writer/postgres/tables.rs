@@ -57,7 +57,7 @@ pub(super) async fn move_window(
 }
 
 /// Rows come sorted by key, and unnests keep their order, so that instances take row locks in the same order. As columns,
-/// which advance together, they give rows one by one; as a table they are collected first, at a seventh of the cost.
+/// which advance together, they give rows one by one; as a table they would be collected first.
 fn upsert(table: &str, key: &str, columns: &str, dimensions: usize) -> String {
     let texts: Vec<String> =
         (0..dimensions).map(|at| format!("unnest(${}::text[])", at + 6)).collect();
