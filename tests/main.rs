@@ -53,3 +53,4 @@ mod systemd;
 mod tables;
 mod topic;
 mod upgrade;
+mod upserts;

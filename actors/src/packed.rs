@@ -1,11 +1,17 @@
 //! Rows packed as length-prefixed fields. That is the tuple format of PostgreSQL's binary COPY, so that rows are
 //! encoded once, where they arise and in parallel, and the writer only sends bytes.
 
+mod origins;
+
 use std::ops::Range;
 
 use bytes::Bytes;
 use hitstream_domain::progress::{Offset, OffsetRange, PartitionId};
 use hitstream_domain::time::EventTime;
+
+pub use origins::RowOrigin;
+
+use origins::Origins;
 
 /// PostgreSQL counts microseconds from 2000-01-01.
 const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
@@ -51,29 +57,19 @@ pub(crate) fn from_timestamptz(raw: i64) -> EventTime {
     }
 }
 
-/// Where a packed row comes from and where it ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RowOrigin {
-    /// The record's partition.
-    pub partition: PartitionId,
-    /// The record's offset.
-    pub offset: Offset,
-    /// The day of its event time; the day of rejection for rejects.
-    pub day: Day,
-    end: usize,
-}
-
 /// Rows under construction.
 #[derive(Clone, Debug, Default)]
 pub struct PackedRows {
     bytes: Vec<u8>,
-    rows: Vec<RowOrigin>,
+    /// How many of them rows end in.
+    ended: usize,
+    rows: Origins,
 }
 
 impl PackedRows {
     /// Whether there is no row.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.len() == 0
     }
 
     /// Makes room for so many more rows and bytes of tuples.
@@ -89,7 +85,7 @@ impl PackedRows {
 
     /// Bytes of memory in use.
     pub fn bytes(&self) -> usize {
-        self.bytes.len() + self.rows.len() * size_of::<RowOrigin>()
+        self.bytes.len() + self.rows.bytes()
     }
 
     /// The records that the rows are of, where they are one partition's in order.
@@ -170,7 +166,8 @@ impl PackedRows {
 
     /// Ends a row.
     pub fn end(&mut self, partition: PartitionId, offset: Offset, day: Day) {
-        self.rows.push(RowOrigin { partition, offset, day, end: self.bytes.len() });
+        let length = self.bytes.len() - std::mem::replace(&mut self.ended, self.bytes.len());
+        self.rows.push(RowOrigin { partition, offset, day }, length);
     }
 
     /// Takes the rows out, to be kept until they are committed: compressed, where there is enough of them to gain by it.
@@ -186,9 +183,8 @@ impl PackedRows {
         };
         self.bytes.clear();
         self.bytes.shrink_to(MOST_ROOM);
-        let rows = self.rows.as_slice().into();
-        self.rows.clear();
-        FrozenRows { tuples, rows }
+        self.ended = 0;
+        FrozenRows { tuples, rows: self.rows.take() }
     }
 }
 
@@ -202,7 +198,7 @@ const LEAST_COMPRESSED: usize = 4 << 10;
 #[derive(Clone, Debug, Default)]
 pub struct FrozenRows {
     tuples: Tuples,
-    rows: Box<[RowOrigin]>,
+    rows: Origins,
 }
 
 /// Tuples one after another. Hits are much alike: compressed they take a fifth, so that an epoch holds more of them.
@@ -224,18 +220,36 @@ impl Default for Tuples {
 pub struct Damaged(#[from] lz4_flex::block::DecompressError);
 
 impl FrozenRows {
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// The origins of all rows, in order.
-    pub fn origins(&self) -> &[RowOrigin] {
-        &self.rows
+    pub fn origins(&self) -> impl Iterator<Item = RowOrigin> {
+        self.rows.iter().map(|(origin, _)| origin)
     }
 
     /// Bytes of memory in use.
     pub fn bytes(&self) -> usize {
         let (Tuples::Plain(tuples) | Tuples::Lz4 { block: tuples, .. }) = &self.tuples;
-        tuples.len() + self.rows.len() * size_of::<RowOrigin>()
+        tuples.len() + self.rows.bytes()
     }
 
-    /// The tuples of all rows, one after another; [`each`] takes them apart.
+    /// Each row with its origin, in order, of [unpacked](Self::unpack) tuples.
+    pub(crate) fn rows<'a>(
+        &'a self,
+        unpacked: &'a [u8],
+    ) -> impl Iterator<Item = (RowOrigin, &'a [u8])> {
+        each(unpacked, &self.rows)
+    }
+
+    /// The tuples of all rows, one after another.
     ///
     /// # Errors
     /// The rows were damaged.
@@ -256,13 +270,14 @@ impl FrozenRows {
     ) -> Result<Vec<Bytes>, Damaged> {
         let mut runs: Vec<Range<usize>> = Vec::new();
         let mut at = 0;
-        for row in &self.rows {
+        for (row, length) in self.rows.iter() {
+            let end = at + length;
             match runs.last_mut().filter(|run| run.end == at) {
-                _ if !wanted(row) => {}
-                Some(run) => run.end = row.end,
-                None => runs.push(at..row.end),
+                _ if !wanted(&row) => {}
+                Some(run) => run.end = end,
+                None => runs.push(at..end),
             }
-            at = row.end;
+            at = end;
         }
         if runs.is_empty() {
             return Ok(Vec::new());
@@ -273,15 +288,12 @@ impl FrozenRows {
 }
 
 /// Each row's tuple with its origin.
-pub(crate) fn each<'a>(
-    bytes: &'a [u8],
-    rows: &'a [RowOrigin],
-) -> impl Iterator<Item = (RowOrigin, &'a [u8])> {
-    let mut start = 0;
-    rows.iter().map(move |row| {
-        let fields = bytes.get(start..row.end).unwrap_or_default();
-        start = row.end;
-        (*row, fields)
+fn each<'a>(bytes: &'a [u8], rows: &'a Origins) -> impl Iterator<Item = (RowOrigin, &'a [u8])> {
+    let mut rest = bytes;
+    rows.iter().map(move |(origin, length)| {
+        let (row, after) = rest.split_at_checked(length).unwrap_or_default();
+        rest = after;
+        (origin, row)
     })
 }
 

@@ -393,7 +393,7 @@ impl Handler<EventBatch> for Enricher {
         if keys_now >= MAX_PRESUMMED_KEYS {
             work.hand_sums_on(&self.parts, epoch);
         }
-        if !frozen.origins().is_empty() {
+        if !frozen.is_empty() {
             work.rows.push(frozen);
         }
         self.told.flush(&self.parts.lookups);

@@ -319,7 +319,7 @@ fn unpacked(rows: &FrozenRows) -> Vec<Unpacked> {
         rest = left;
         taken
     };
-    let unpack = |origin: &hitstream_actors::packed::RowOrigin| {
+    let unpack = |origin: hitstream_actors::packed::RowOrigin| {
         let columns = i16::from_be_bytes(take(2).try_into().unwrap());
         let field = |_| {
             let length = i32::from_be_bytes(take(4).try_into().unwrap());
@@ -328,5 +328,5 @@ fn unpacked(rows: &FrozenRows) -> Vec<Unpacked> {
         };
         ((origin.partition.0, origin.offset.0), (0..columns).map(field).collect())
     };
-    rows.origins().iter().map(unpack).collect()
+    rows.origins().map(unpack).collect()
 }

@@ -1,15 +1,17 @@
 //! *Commit*: one epoch in one transaction. Its numbered steps are DESIGN section 5's, each a statement of its own: a
 //! snapshot older than its lock breaks the protocol.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use futures::SinkExt;
+use futures::future::{MaybeDone, maybe_done};
+use futures::{SinkExt, poll};
 use hitstream_domain::progress::Ledger;
 use hitstream_domain::rollup::ROLLUPS;
 use hitstream_domain::time::EventTime;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{CopyInSink, Transaction};
+use tokio_postgres::{CopyInSink, Statement, Transaction};
 
 use super::locks::frontier_lock;
 use super::session::classify;
@@ -33,8 +35,13 @@ const BYTES_PER_UPSERT: usize = 16 << 20;
 pub(super) const REJECT_COLUMNS: &str =
     "topic, incarnation, partition, \"offset\", reason, detail, payload, kafka_time";
 
-const LOCK_PROGRESS: &str = "SELECT partition FROM partition_progress WHERE incarnation = $1 \
-     AND partition = ANY($2) ORDER BY partition FOR UPDATE";
+const LOCK_PROGRESS: &str = "SELECT (SELECT count(*) FROM partition_progress WHERE incarnation = $1) \
+     FROM partition_progress WHERE incarnation = $1 AND partition = ANY($2) ORDER BY partition FOR UPDATE";
+
+/// A few thousand rows are looked up in an index, whatever the planner believes of a table that grows from nothing with each
+/// window.
+const MERGE_BY_INDEX: &str =
+    "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off";
 
 const MOVE_PROGRESS: &str = "UPDATE partition_progress AS p SET \
      next_offset = n.next_offset, \
@@ -77,15 +84,19 @@ pub(super) async fn commit(store: &PostgresStore, epoch: &Epoch) -> Result<Ledge
     let is_behind = |start: EventTime| store.pipeline.rules.window.starting(start).end <= frontier;
     steps.done("lock");
     // 3 and 4
-    let ledger =
+    let (ledger, access) =
         move_progress(store, &transaction, epoch, epoch.behind(is_behind), begun_at).await?;
     steps.done("progress");
     fault_point!("commit::progress_moved");
     // 5
+    if access == Access::Exclusive {
+        let set = transaction.batch_execute(MERGE_BY_INDEX).await;
+        set.map_err(|error| classify(&error))?;
+    }
     let mut booked = Vec::with_capacity(store.rollups.len());
     for rollup in 0..store.rollups.len() {
         let rows = epoch.rows(rollup);
-        booked.push(write_rollup(store, &transaction, rollup, &rows, frontier).await?);
+        booked.push(write_rollup(store, &transaction, rollup, &rows, frontier, access).await?);
     }
     book_rollups(&transaction, epoch, &booked).await?;
     steps.done("upsert");
@@ -153,6 +164,16 @@ pub(super) fn row_missing() -> StoreError {
     StoreError::Mismatch(ROW_MISSING.to_owned())
 }
 
+/// Who else may be writing to the open tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Other commits.
+    Shared,
+    /// Nobody: this transaction has locked the progress of all partitions, and every other commit would have to lock some
+    /// of it first. None is added meanwhile, which takes the lock that commits share for itself alone.
+    Exclusive,
+}
+
 /// Steps 3 and 4: fences every other owner by comparing and setting offsets.
 async fn move_progress(
     store: &PostgresStore,
@@ -160,13 +181,18 @@ async fn move_progress(
     epoch: &Epoch,
     diverted: i64,
     begun_at: Duration,
-) -> Result<Ledger, StoreError> {
+) -> Result<(Ledger, Access), StoreError> {
     let moved: Vec<&PartitionPart> =
         epoch.partitions.iter().filter(|p| p.from != p.to || p.claim.is_some()).collect();
     let incarnation = moved.first().map_or(0, |part| part.incarnation);
+    // Also those that had no records, so that the access does not depend on it.
+    let all: Vec<i32> = epoch.partitions.iter().map(|part| part.partition.0).collect();
+    let locked = transaction.query(LOCK_PROGRESS, &[&incarnation, &all]).await;
+    let locked = locked.map_err(|error| classify(&error))?;
+    let in_all = locked.first().map_or(0, |row| row.get::<_, i64>(0));
+    let holds_all = usize::try_from(in_all).is_ok_and(|in_all| in_all == locked.len());
+    let access = if holds_all { Access::Exclusive } else { Access::Shared };
     let partitions: Vec<i32> = moved.iter().map(|part| part.partition.0).collect();
-    let locked = transaction.query(LOCK_PROGRESS, &[&incarnation, &partitions]).await;
-    locked.map_err(|error| classify(&error))?;
 
     let mut ledgers: Vec<Ledger> = moved.iter().map(|part| part.ledger).collect();
     if let Some(lowest) = ledgers.first_mut() {
@@ -211,7 +237,7 @@ async fn move_progress(
     for ledger in ledgers {
         sum += ledger;
     }
-    Ok(sum)
+    Ok((sum, access))
 }
 
 /// How long a partition's claim still held when PostgreSQL's `now()` was fixed.
@@ -228,13 +254,18 @@ pub(super) async fn write_rollup(
     rollup: usize,
     rows: &[SortedRow<'_>],
     frontier: EventTime,
+    access: Access,
 ) -> Result<Booked, StoreError> {
     let Some(tables) = store.rollups.get(rollup) else { return Ok(Booked::default()) };
     let is_open =
         |row: &SortedRow<'_>| store.pipeline.rules.window.starting(row.window_start).end > frontier;
     let open = |row: &SortedRow<'_>| if is_open(row) { row.tally.on_time } else { 0 };
     let late = |row: &SortedRow<'_>| row.tally.on_time + row.tally.late - open(row);
-    let open_rows = write_hits(transaction, &tables.upsert_open, store, rows, open).await?;
+    let add_open = match access {
+        Access::Shared => &tables.upsert_open,
+        Access::Exclusive => &tables.merge_open,
+    };
+    let open_rows = write_hits(transaction, add_open, store, rows, open).await?;
     let late_rows = write_hits(transaction, &tables.upsert_late, store, rows, late).await?;
     let sum = |of: &dyn Fn(&SortedRow<'_>) -> u64| {
         i64::try_from(rows.iter().map(of).sum::<u64>()).unwrap_or(i64::MAX)
@@ -283,6 +314,8 @@ async fn book_rollups(
 }
 
 /// Upserts what `hits` makes of each row, rows without hits left out.
+///
+/// While PostgreSQL is at one chunk, the next is put together and sent, in the order of keys.
 async fn write_hits(
     transaction: &Transaction<'_>,
     upsert: &str,
@@ -297,27 +330,52 @@ async fn write_hits(
     }
     let statement = transaction.prepare(upsert).await.map_err(|error| classify(&error))?;
     let text_bytes = |row: &SortedRow<'_>| row.texts.clone().flatten().map(str::len).sum();
+    let mut under_way = None;
     for chunk in chunks(&rows, |(row, _)| text_bytes(row)) {
-        let window = |row: &SortedRow<'_>| store.pipeline.rules.window.starting(row.window_start);
-        let starts: Vec<_> = chunk.iter().map(|(row, _)| Timestamp(row.window_start)).collect();
-        let ends: Vec<_> = chunk.iter().map(|(row, _)| Timestamp(window(row).end)).collect();
-        let hosts: Vec<i64> = chunk.iter().map(|(row, _)| row.host_hash).collect();
-        let keys: Vec<_> = chunk.iter().map(|(row, _)| Uuid(row.row_key)).collect();
-        let hits: Vec<i64> =
-            chunk.iter().map(|(_, hits)| i64::try_from(*hits).unwrap_or(i64::MAX)).collect();
-        let dimensions = statement.params().len() - 5;
-        let mut texts: Vec<Vec<Option<&str>>> = vec![Vec::with_capacity(chunk.len()); dimensions];
-        for (row, _) in chunk {
-            for (column, text) in texts.iter_mut().zip(row.texts.clone()) {
-                column.push(text);
-            }
+        let mut next = Box::pin(maybe_done(write_chunk(transaction, &statement, store, chunk)));
+        // Its first poll sends it, behind the one before.
+        let _ = poll!(&mut next);
+        if let Some(before) = under_way.replace(next) {
+            answered(before).await?;
         }
-        let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&starts, &ends, &hosts, &keys, &hits];
-        parameters.extend(texts.iter().map(|column| column as &(dyn ToSql + Sync)));
-        let taken = transaction.execute(&statement, &parameters).await;
-        all_taken(taken.map_err(|error| classify(&error))?, chunk.len())?;
+    }
+    if let Some(last) = under_way {
+        answered(last).await?;
     }
     Ok(rows.len() as u64)
+}
+
+async fn answered(
+    mut sent: Pin<Box<MaybeDone<impl Future<Output = Result<(), StoreError>>>>>,
+) -> Result<(), StoreError> {
+    sent.as_mut().await;
+    sent.as_mut().take_output().unwrap_or(Ok(()))
+}
+
+async fn write_chunk(
+    transaction: &Transaction<'_>,
+    upsert: &Statement,
+    store: &PostgresStore,
+    chunk: &[(&SortedRow<'_>, u64)],
+) -> Result<(), StoreError> {
+    let window = |row: &SortedRow<'_>| store.pipeline.rules.window.starting(row.window_start);
+    let starts: Vec<_> = chunk.iter().map(|(row, _)| Timestamp(row.window_start)).collect();
+    let ends: Vec<_> = chunk.iter().map(|(row, _)| Timestamp(window(row).end)).collect();
+    let hosts: Vec<i64> = chunk.iter().map(|(row, _)| row.host_hash).collect();
+    let keys: Vec<_> = chunk.iter().map(|(row, _)| Uuid(row.row_key)).collect();
+    let hits: Vec<i64> =
+        chunk.iter().map(|(_, hits)| i64::try_from(*hits).unwrap_or(i64::MAX)).collect();
+    let dimensions = upsert.params().len() - 5;
+    let mut texts: Vec<Vec<Option<&str>>> = vec![Vec::with_capacity(chunk.len()); dimensions];
+    for (row, _) in chunk {
+        for (column, text) in texts.iter_mut().zip(row.texts.clone()) {
+            column.push(text);
+        }
+    }
+    let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&starts, &ends, &hosts, &keys, &hits];
+    parameters.extend(texts.iter().map(|column| column as &(dyn ToSql + Sync)));
+    let taken = transaction.execute(upsert, &parameters).await;
+    all_taken(taken.map_err(|error| classify(&error))?, chunk.len())
 }
 
 /// A trigger or rule that leaves rows out without a word would lose hits: that is a refusal like any other.
@@ -379,7 +437,7 @@ async fn copy(
     wanted: impl Fn(&RowOrigin) -> bool,
 ) -> Result<u64, StoreError> {
     let origins = rows.iter().flat_map(|rows| rows.origins());
-    let sent = origins.filter(|row| wanted(row)).count();
+    let sent = origins.filter(&wanted).count();
     if sent == 0 {
         return Ok(0);
     }

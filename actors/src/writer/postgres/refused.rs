@@ -12,11 +12,11 @@ use hitstream_domain::progress::{Offset, PartitionId};
 use hitstream_domain::time::EventTime;
 use tokio_postgres::Transaction;
 
-use super::commit::{copy_events, copy_rejects, read_frontier, write_rollup};
+use super::commit::{Access, copy_events, copy_rejects, read_frontier, write_rollup};
 use super::session::classify;
 use super::{PostgresStore, begin};
 use crate::enricher::{is_located, split_place, without_place};
-use crate::packed::{PackedRows, RowOrigin, each};
+use crate::packed::{PackedRows, RowOrigin};
 use crate::refuse::{Kept, RefuseList};
 use crate::store::StoreError;
 use crate::window::SortedRow;
@@ -45,7 +45,7 @@ pub(super) async fn find(store: &PostgresStore, epoch: &Epoch) -> Result<RefuseL
     // A piece at a time: unpacked they take a multiple of what they are held in.
     for piece in &epoch.events {
         let tuples = piece.unpack()?;
-        let events: Vec<Event<'_>> = each(&tuples, piece.origins()).collect();
+        let events: Vec<Event<'_>> = piece.rows(&tuples).collect();
         search.halve(&Candidates::Events(&events)).await?;
     }
     let rejects = origins(epoch.partitions.iter().flat_map(|part| part.rejects.origins()));
@@ -55,7 +55,7 @@ pub(super) async fn find(store: &PostgresStore, epoch: &Epoch) -> Result<RefuseL
     Ok(found)
 }
 
-fn origins<'a>(rows: impl Iterator<Item = &'a RowOrigin>) -> Vec<(PartitionId, Offset)> {
+fn origins(rows: impl Iterator<Item = RowOrigin>) -> Vec<(PartitionId, Offset)> {
     rows.map(|row| (row.partition, row.offset)).collect()
 }
 
@@ -215,7 +215,9 @@ impl<'a> Search<'a> {
         let (store, transaction) = (self.store, self.transaction);
         match candidates {
             Candidates::Hits(rollup, rows) => {
-                write_rollup(store, transaction, *rollup, rows, self.frontier).await.map(drop)
+                write_rollup(store, transaction, *rollup, rows, self.frontier, Access::Shared)
+                    .await
+                    .map(drop)
             }
             Candidates::Events(rows) => {
                 // Where a place is known to be refused, its events come without it the next time.
