@@ -53,4 +53,3 @@ mod systemd;
 mod tables;
 mod topic;
 mod upgrade;
-mod upserts;

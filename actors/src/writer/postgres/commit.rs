@@ -35,13 +35,8 @@ const BYTES_PER_UPSERT: usize = 16 << 20;
 pub(super) const REJECT_COLUMNS: &str =
     "topic, incarnation, partition, \"offset\", reason, detail, payload, kafka_time";
 
-const LOCK_PROGRESS: &str = "SELECT (SELECT count(*) FROM partition_progress WHERE incarnation = $1) \
-     FROM partition_progress WHERE incarnation = $1 AND partition = ANY($2) ORDER BY partition FOR UPDATE";
-
-/// A few thousand rows are looked up in an index, whatever the planner believes of a table that grows from nothing with each
-/// window.
-const MERGE_BY_INDEX: &str =
-    "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off";
+const LOCK_PROGRESS: &str = "SELECT partition FROM partition_progress WHERE incarnation = $1 \
+     AND partition = ANY($2) ORDER BY partition FOR UPDATE";
 
 const MOVE_PROGRESS: &str = "UPDATE partition_progress AS p SET \
      next_offset = n.next_offset, \
@@ -84,19 +79,15 @@ pub(super) async fn commit(store: &PostgresStore, epoch: &Epoch) -> Result<Ledge
     let is_behind = |start: EventTime| store.pipeline.rules.window.starting(start).end <= frontier;
     steps.done("lock");
     // 3 and 4
-    let (ledger, access) =
+    let ledger =
         move_progress(store, &transaction, epoch, epoch.behind(is_behind), begun_at).await?;
     steps.done("progress");
     fault_point!("commit::progress_moved");
     // 5
-    if access == Access::Exclusive {
-        let set = transaction.batch_execute(MERGE_BY_INDEX).await;
-        set.map_err(|error| classify(&error))?;
-    }
     let mut booked = Vec::with_capacity(store.rollups.len());
     for rollup in 0..store.rollups.len() {
         let rows = epoch.rows(rollup);
-        booked.push(write_rollup(store, &transaction, rollup, &rows, frontier, access).await?);
+        booked.push(write_rollup(store, &transaction, rollup, &rows, frontier).await?);
     }
     book_rollups(&transaction, epoch, &booked).await?;
     steps.done("upsert");
@@ -164,16 +155,6 @@ pub(super) fn row_missing() -> StoreError {
     StoreError::Mismatch(ROW_MISSING.to_owned())
 }
 
-/// Who else may be writing to the open tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Access {
-    /// Other commits.
-    Shared,
-    /// Nobody: this transaction has locked the progress of all partitions, and every other commit would have to lock some
-    /// of it first. None is added meanwhile, which takes the lock that commits share for itself alone.
-    Exclusive,
-}
-
 /// Steps 3 and 4: fences every other owner by comparing and setting offsets.
 async fn move_progress(
     store: &PostgresStore,
@@ -181,18 +162,13 @@ async fn move_progress(
     epoch: &Epoch,
     diverted: i64,
     begun_at: Duration,
-) -> Result<(Ledger, Access), StoreError> {
+) -> Result<Ledger, StoreError> {
     let moved: Vec<&PartitionPart> =
         epoch.partitions.iter().filter(|p| p.from != p.to || p.claim.is_some()).collect();
     let incarnation = moved.first().map_or(0, |part| part.incarnation);
-    // Also those that had no records, so that the access does not depend on it.
-    let all: Vec<i32> = epoch.partitions.iter().map(|part| part.partition.0).collect();
-    let locked = transaction.query(LOCK_PROGRESS, &[&incarnation, &all]).await;
-    let locked = locked.map_err(|error| classify(&error))?;
-    let in_all = locked.first().map_or(0, |row| row.get::<_, i64>(0));
-    let holds_all = usize::try_from(in_all).is_ok_and(|in_all| in_all == locked.len());
-    let access = if holds_all { Access::Exclusive } else { Access::Shared };
     let partitions: Vec<i32> = moved.iter().map(|part| part.partition.0).collect();
+    let locked = transaction.query(LOCK_PROGRESS, &[&incarnation, &partitions]).await;
+    locked.map_err(|error| classify(&error))?;
 
     let mut ledgers: Vec<Ledger> = moved.iter().map(|part| part.ledger).collect();
     if let Some(lowest) = ledgers.first_mut() {
@@ -237,7 +213,7 @@ async fn move_progress(
     for ledger in ledgers {
         sum += ledger;
     }
-    Ok((sum, access))
+    Ok(sum)
 }
 
 /// How long a partition's claim still held when PostgreSQL's `now()` was fixed.
@@ -254,18 +230,13 @@ pub(super) async fn write_rollup(
     rollup: usize,
     rows: &[SortedRow<'_>],
     frontier: EventTime,
-    access: Access,
 ) -> Result<Booked, StoreError> {
     let Some(tables) = store.rollups.get(rollup) else { return Ok(Booked::default()) };
     let is_open =
         |row: &SortedRow<'_>| store.pipeline.rules.window.starting(row.window_start).end > frontier;
     let open = |row: &SortedRow<'_>| if is_open(row) { row.tally.on_time } else { 0 };
     let late = |row: &SortedRow<'_>| row.tally.on_time + row.tally.late - open(row);
-    let add_open = match access {
-        Access::Shared => &tables.upsert_open,
-        Access::Exclusive => &tables.merge_open,
-    };
-    let open_rows = write_hits(transaction, add_open, store, rows, open).await?;
+    let open_rows = write_hits(transaction, &tables.upsert_open, store, rows, open).await?;
     let late_rows = write_hits(transaction, &tables.upsert_late, store, rows, late).await?;
     let sum = |of: &dyn Fn(&SortedRow<'_>) -> u64| {
         i64::try_from(rows.iter().map(of).sum::<u64>()).unwrap_or(i64::MAX)
@@ -349,6 +320,7 @@ async fn answered(
     mut sent: Pin<Box<MaybeDone<impl Future<Output = Result<(), StoreError>>>>>,
 ) -> Result<(), StoreError> {
     sent.as_mut().await;
+    // Taken once, here, so that it is there.
     sent.as_mut().take_output().unwrap_or(Ok(()))
 }
 

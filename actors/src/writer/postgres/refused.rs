@@ -12,7 +12,7 @@ use hitstream_domain::progress::{Offset, PartitionId};
 use hitstream_domain::time::EventTime;
 use tokio_postgres::Transaction;
 
-use super::commit::{Access, copy_events, copy_rejects, read_frontier, write_rollup};
+use super::commit::{copy_events, copy_rejects, read_frontier, write_rollup};
 use super::session::classify;
 use super::{PostgresStore, begin};
 use crate::enricher::{is_located, split_place, without_place};
@@ -215,9 +215,7 @@ impl<'a> Search<'a> {
         let (store, transaction) = (self.store, self.transaction);
         match candidates {
             Candidates::Hits(rollup, rows) => {
-                write_rollup(store, transaction, *rollup, rows, self.frontier, Access::Shared)
-                    .await
-                    .map(drop)
+                write_rollup(store, transaction, *rollup, rows, self.frontier).await.map(drop)
             }
             Candidates::Events(rows) => {
                 // Where a place is known to be refused, its events come without it the next time.
