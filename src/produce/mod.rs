@@ -105,15 +105,6 @@ impl Producer {
         Ok(producer)
     }
 
-    /// Gives the number of the topic's partitions.
-    ///
-    /// # Errors
-    /// [`ProduceError::NoTopic`] where there is none; it is never created on the way.
-    pub fn partition_count(&self) -> Result<u32, ProduceError> {
-        let topic = &self.settings.topic;
-        self.lookup_topic(topic)?.ok_or_else(|| ProduceError::NoTopic { topic: topic.clone() })
-    }
-
     /// Sends one record. Waits while the queue is full. The copy is made here; the record's timestamp is
     /// the clock's at this moment, as any producer's.
     ///

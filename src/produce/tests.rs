@@ -63,6 +63,21 @@ fn record_beyond_the_limit_concerns_itself_alone() {
 }
 
 #[test]
+fn topic_without_a_leader_is_waited_for_and_is_not_absent() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("t", 2, 1).unwrap();
+    let producer = Producer::connect(&settings(&cluster.bootstrap_servers())).unwrap();
+    cluster.partition_leader("t", 1, None).unwrap();
+    std::thread::scope(|scope| {
+        let asked = scope.spawn(|| producer.partition_count());
+        std::thread::sleep(Duration::from_millis(500));
+        assert!(!asked.is_finished());
+        cluster.partition_leader("t", 1, Some(1)).unwrap();
+        assert_eq!(asked.join().unwrap().unwrap(), 2);
+    });
+}
+
+#[test]
 fn absent_topic_is_named_and_other_partitions_refused() {
     let cluster = MockCluster::new(1).unwrap();
     cluster.create_topic("other", 3, 1).unwrap();

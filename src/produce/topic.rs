@@ -13,6 +13,16 @@ use super::{CONNECT_LIMIT, ProduceError, Producer};
 
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
+/// How the brokers know a topic.
+enum Known {
+    /// It does not exist.
+    Absent,
+    /// It exists, and some partition has no leader: it was created a moment ago, or a broker comes back.
+    WithoutLeader,
+    /// It can be used, with so many partitions.
+    Led(u32),
+}
+
 impl Producer {
     /// Makes sure that the topic `name` exists, with `partitions` partitions where a number is given
     /// (else the broker's default). A topic created here takes records as large as this producer sends.
@@ -21,7 +31,7 @@ impl Producer {
     /// [`ProduceError::OtherPartitions`] where it exists with another number of partitions,
     /// [`ProduceError::NotCreated`] where the brokers refuse.
     pub fn ensure_topic(&self, name: &str, partitions: Option<u32>) -> Result<u32, ProduceError> {
-        if let Some(existing) = self.lookup_topic(name)? {
+        if let Known::Led(existing) = self.lookup_topic(name)? {
             return match partitions {
                 Some(wanted) if wanted != existing => {
                     Err(ProduceError::OtherPartitions { topic: name.to_owned(), existing, wanted })
@@ -34,11 +44,33 @@ impl Producer {
         let begin = Instant::now();
         loop {
             match self.lookup_topic(name)? {
-                Some(count) => return Ok(count),
-                None if begin.elapsed() > CONNECT_LIMIT => {
+                Known::Led(count) => return Ok(count),
+                _ if begin.elapsed() > CONNECT_LIMIT => {
                     return Err(not_created(name, "it does not appear in the brokers' metadata"));
                 }
-                None => std::thread::sleep(POLL_INTERVAL),
+                _ => std::thread::sleep(POLL_INTERVAL),
+            }
+        }
+    }
+
+    /// Gives the number of the topic's partitions, as soon as each has a leader.
+    ///
+    /// # Errors
+    /// [`ProduceError::NoTopic`] where there is none; it is never created on the way. [`ProduceError::Unreachable`] where
+    /// partitions are without a leader for too long.
+    pub fn partition_count(&self) -> Result<u32, ProduceError> {
+        let (topic, begin) = (&self.settings.topic, Instant::now());
+        loop {
+            match self.lookup_topic(topic)? {
+                Known::Led(count) => return Ok(count),
+                Known::Absent => return Err(ProduceError::NoTopic { topic: topic.clone() }),
+                Known::WithoutLeader if begin.elapsed() > CONNECT_LIMIT => {
+                    return Err(ProduceError::Unreachable {
+                        brokers: self.settings.brokers.clone(),
+                        reason: format!("topic {topic} has partitions without a leader"),
+                    });
+                }
+                Known::WithoutLeader => std::thread::sleep(POLL_INTERVAL),
             }
         }
     }
@@ -58,19 +90,19 @@ impl Producer {
             .collect()
     }
 
-    /// Gives the number of a topic's partitions, or `None` where it does not exist or has no leader yet.
-    pub(super) fn lookup_topic(&self, name: &str) -> Result<Option<u32>, ProduceError> {
+    fn lookup_topic(&self, name: &str) -> Result<Known, ProduceError> {
         // All topics, for asking after one by name creates it where brokers do that on their own.
         let metadata = self
             .inner
             .client()
             .fetch_metadata(None, CONNECT_LIMIT)
             .map_err(|error| self.unreachable(&error))?;
-        let topic = metadata.topics().iter().find(|topic| topic.name() == name);
-        Ok(topic.and_then(|topic| {
-            let led = topic.partitions().iter().all(|partition| partition.leader() >= 0);
-            u32::try_from(topic.partitions().len()).ok().filter(|count| led && *count > 0)
-        }))
+        let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == name) else {
+            return Ok(Known::Absent);
+        };
+        let is_led = topic.partitions().iter().all(|partition| partition.leader() >= 0);
+        let count = u32::try_from(topic.partitions().len()).unwrap_or(0);
+        Ok(if is_led && count > 0 { Known::Led(count) } else { Known::WithoutLeader })
     }
 
     /// Waits for the first answer of a broker.
