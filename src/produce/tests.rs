@@ -68,13 +68,12 @@ fn topic_without_a_leader_is_waited_for_and_is_not_absent() {
     cluster.create_topic("t", 2, 1).unwrap();
     let producer = Producer::connect(&settings(&cluster.bootstrap_servers())).unwrap();
     cluster.partition_leader("t", 1, None).unwrap();
-    std::thread::scope(|scope| {
-        let asked = scope.spawn(|| producer.partition_count());
-        std::thread::sleep(Duration::from_millis(500));
-        assert!(!asked.is_finished());
-        cluster.partition_leader("t", 1, Some(1)).unwrap();
-        assert_eq!(asked.join().unwrap().unwrap(), 2);
-    });
+    let (begin, limit) = (Instant::now(), Duration::from_millis(300));
+    let error = producer.partition_count_within(limit).unwrap_err();
+    assert!(matches!(&error, ProduceError::Unreachable { .. }), "{error}");
+    assert!(begin.elapsed() > limit);
+    cluster.partition_leader("t", 1, Some(1)).unwrap();
+    assert_eq!(producer.partition_count().unwrap(), 2);
 }
 
 #[test]

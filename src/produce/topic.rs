@@ -41,15 +41,9 @@ impl Producer {
         }
         self.create_topic(name, partitions)?;
         // Brokers answer before all of them know the new topic.
-        let begin = Instant::now();
-        loop {
-            match self.lookup_topic(name)? {
-                Known::Led(count) => return Ok(count),
-                _ if begin.elapsed() > CONNECT_LIMIT => {
-                    return Err(not_created(name, "it does not appear in the brokers' metadata"));
-                }
-                _ => std::thread::sleep(POLL_INTERVAL),
-            }
+        match self.lookup_until(name, CONNECT_LIMIT, |known| matches!(known, Known::Led(_)))? {
+            Known::Led(count) => Ok(count),
+            _ => Err(not_created(name, "it does not appear in the brokers' metadata")),
         }
     }
 
@@ -59,19 +53,19 @@ impl Producer {
     /// [`ProduceError::NoTopic`] where there is none; it is never created on the way. [`ProduceError::Unreachable`] where
     /// partitions are without a leader for too long.
     pub fn partition_count(&self) -> Result<u32, ProduceError> {
-        let (topic, begin) = (&self.settings.topic, Instant::now());
-        loop {
-            match self.lookup_topic(topic)? {
-                Known::Led(count) => return Ok(count),
-                Known::Absent => return Err(ProduceError::NoTopic { topic: topic.clone() }),
-                Known::WithoutLeader if begin.elapsed() > CONNECT_LIMIT => {
-                    return Err(ProduceError::Unreachable {
-                        brokers: self.settings.brokers.clone(),
-                        reason: format!("topic {topic} has partitions without a leader"),
-                    });
-                }
-                Known::WithoutLeader => std::thread::sleep(POLL_INTERVAL),
-            }
+        self.partition_count_within(CONNECT_LIMIT)
+    }
+
+    pub(super) fn partition_count_within(&self, limit: Duration) -> Result<u32, ProduceError> {
+        let topic = &self.settings.topic;
+        let is_plain = |known: &Known| !matches!(known, Known::WithoutLeader);
+        match self.lookup_until(topic, limit, is_plain)? {
+            Known::Led(count) => Ok(count),
+            Known::Absent => Err(ProduceError::NoTopic { topic: topic.clone() }),
+            Known::WithoutLeader => Err(ProduceError::Unreachable {
+                brokers: self.settings.brokers.clone(),
+                reason: format!("topic {topic} has partitions without a leader"),
+            }),
         }
     }
 
@@ -88,6 +82,23 @@ impl Producer {
                 range.map(|range| range.high.0).map_err(|error| self.unreachable(&error))
             })
             .collect()
+    }
+
+    /// Asks until the answer will do, or past the limit.
+    fn lookup_until(
+        &self,
+        name: &str,
+        limit: Duration,
+        will_do: impl Fn(&Known) -> bool,
+    ) -> Result<Known, ProduceError> {
+        let begin = Instant::now();
+        loop {
+            let known = self.lookup_topic(name)?;
+            if will_do(&known) || begin.elapsed() > limit {
+                return Ok(known);
+            }
+            std::thread::sleep(POLL_INTERVAL);
+        }
     }
 
     fn lookup_topic(&self, name: &str) -> Result<Known, ProduceError> {
