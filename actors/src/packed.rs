@@ -1,6 +1,7 @@
 //! Rows packed as length-prefixed fields. That is the tuple format of PostgreSQL's binary COPY, so that rows are
 //! encoded once, where they arise and in parallel, and the writer only sends bytes.
 
+mod lz4;
 mod origins;
 
 use std::ops::Range;
@@ -9,6 +10,7 @@ use bytes::Bytes;
 use hitstream_domain::progress::{Offset, OffsetRange, PartitionId};
 use hitstream_domain::time::EventTime;
 
+pub use lz4::Damaged;
 pub use origins::RowOrigin;
 
 use origins::Origins;
@@ -174,12 +176,10 @@ impl PackedRows {
     /// The room stays for the next ones.
     pub fn freeze(&mut self) -> FrozenRows {
         let size = self.bytes.len();
-        let tuples = if size < LEAST_COMPRESSED {
-            Tuples::Plain(Bytes::copy_from_slice(&self.bytes))
-        } else {
-            // Copied out: the buffer that it comes in is made for what cannot be compressed.
-            let block = lz4_flex::block::compress(&self.bytes);
-            Tuples::Lz4 { block: Bytes::copy_from_slice(&block), size }
+        let block = if size < LEAST_COMPRESSED { None } else { lz4::compress(&self.bytes) };
+        let tuples = match block {
+            Some(block) => Tuples::Lz4 { block, size },
+            None => Tuples::Plain(Bytes::copy_from_slice(&self.bytes)),
         };
         self.bytes.clear();
         self.bytes.shrink_to(MOST_ROOM);
@@ -213,11 +213,6 @@ impl Default for Tuples {
         Self::Plain(Bytes::new())
     }
 }
-
-/// Compressed rows do not come out as they went in: memory is broken, or this code is.
-#[derive(Debug, thiserror::Error)]
-#[error("packed rows cannot be unpacked, which is a defect of hitstream or of the memory: {0}")]
-pub struct Damaged(#[from] lz4_flex::block::DecompressError);
 
 impl FrozenRows {
     /// How many rows there are.
@@ -256,7 +251,7 @@ impl FrozenRows {
     pub(crate) fn unpack(&self) -> Result<Bytes, Damaged> {
         match &self.tuples {
             Tuples::Plain(tuples) => Ok(tuples.clone()),
-            Tuples::Lz4 { block, size } => Ok(lz4_flex::block::decompress(block, *size)?.into()),
+            Tuples::Lz4 { block, size } => lz4::decompress(block, *size),
         }
     }
 
