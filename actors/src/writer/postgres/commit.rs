@@ -1,39 +1,27 @@
 //! *Commit*: one epoch in one transaction. Its numbered steps are DESIGN section 5's, each a statement of its own: a
 //! snapshot older than its lock breaks the protocol.
 
-use std::pin::Pin;
 use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
-use futures::future::{MaybeDone, maybe_done};
-use futures::{SinkExt, poll};
 use hitstream_domain::progress::Ledger;
 use hitstream_domain::rollup::ROLLUPS;
 use hitstream_domain::time::EventTime;
+use tokio_postgres::Transaction;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{CopyInSink, Statement, Transaction};
 
+use super::copy::{copy_events, copy_rejects};
 use super::locks::frontier_lock;
 use super::session::classify;
-use super::types::{Timestamp, Uuid};
+use super::types::Timestamp;
+use super::upsert::write_hits;
 use super::{PipelineSettings, PostgresStore, begin};
 use crate::clock;
-use crate::enricher::EVENT_FIELDS;
 use crate::faults::fault_point;
 use crate::messages::PartitionPart;
 use crate::metrics::Metrics;
-use crate::packed::{FrozenRows, RowOrigin};
 use crate::store::StoreError;
 use crate::window::SortedRow;
 use crate::writer::Epoch;
-
-/// Rows of one upsert; measured best between 5,000 and 10,000.
-const ROWS_PER_UPSERT: usize = 8_192;
-/// Text of one upsert, in bytes; a single row may have more.
-const BYTES_PER_UPSERT: usize = 16 << 20;
-
-pub(super) const REJECT_COLUMNS: &str =
-    "topic, incarnation, partition, \"offset\", reason, detail, payload, kafka_time";
 
 const LOCK_PROGRESS: &str = "SELECT partition FROM partition_progress WHERE incarnation = $1 \
      AND partition = ANY($2) ORDER BY partition FOR UPDATE";
@@ -284,72 +272,6 @@ async fn book_rollups(
     all_taken(taken.map_err(|error| classify(&error))?, columns.0.len())
 }
 
-/// Upserts what `hits` makes of each row, rows without hits left out.
-///
-/// While PostgreSQL is at one chunk, the next is put together and sent, in the order of keys.
-async fn write_hits(
-    transaction: &Transaction<'_>,
-    upsert: &str,
-    store: &PostgresStore,
-    rows: &[SortedRow<'_>],
-    hits: impl Fn(&SortedRow<'_>) -> u64,
-) -> Result<u64, StoreError> {
-    let rows: Vec<(&SortedRow<'_>, u64)> =
-        rows.iter().map(|row| (row, hits(row))).filter(|(_, hits)| *hits > 0).collect();
-    if rows.is_empty() {
-        return Ok(0);
-    }
-    let statement = transaction.prepare(upsert).await.map_err(|error| classify(&error))?;
-    let text_bytes = |row: &SortedRow<'_>| row.texts.clone().flatten().map(str::len).sum();
-    let mut under_way = None;
-    for chunk in chunks(&rows, |(row, _)| text_bytes(row)) {
-        let mut next = Box::pin(maybe_done(write_chunk(transaction, &statement, store, chunk)));
-        // Its first poll sends it, behind the one before.
-        let _ = poll!(&mut next);
-        if let Some(before) = under_way.replace(next) {
-            answered(before).await?;
-        }
-    }
-    if let Some(last) = under_way {
-        answered(last).await?;
-    }
-    Ok(rows.len() as u64)
-}
-
-async fn answered(
-    mut sent: Pin<Box<MaybeDone<impl Future<Output = Result<(), StoreError>>>>>,
-) -> Result<(), StoreError> {
-    sent.as_mut().await;
-    // Taken once, here, so that it is there.
-    sent.as_mut().take_output().unwrap_or(Ok(()))
-}
-
-async fn write_chunk(
-    transaction: &Transaction<'_>,
-    upsert: &Statement,
-    store: &PostgresStore,
-    chunk: &[(&SortedRow<'_>, u64)],
-) -> Result<(), StoreError> {
-    let window = |row: &SortedRow<'_>| store.pipeline.rules.window.starting(row.window_start);
-    let starts: Vec<_> = chunk.iter().map(|(row, _)| Timestamp(row.window_start)).collect();
-    let ends: Vec<_> = chunk.iter().map(|(row, _)| Timestamp(window(row).end)).collect();
-    let hosts: Vec<i64> = chunk.iter().map(|(row, _)| row.host_hash).collect();
-    let keys: Vec<_> = chunk.iter().map(|(row, _)| Uuid(row.row_key)).collect();
-    let hits: Vec<i64> =
-        chunk.iter().map(|(_, hits)| i64::try_from(*hits).unwrap_or(i64::MAX)).collect();
-    let dimensions = upsert.params().len() - 5;
-    let mut texts: Vec<Vec<Option<&str>>> = vec![Vec::with_capacity(chunk.len()); dimensions];
-    for (row, _) in chunk {
-        for (column, text) in texts.iter_mut().zip(row.texts.clone()) {
-            column.push(text);
-        }
-    }
-    let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&starts, &ends, &hosts, &keys, &hits];
-    parameters.extend(texts.iter().map(|column| column as &(dyn ToSql + Sync)));
-    let taken = transaction.execute(upsert, &parameters).await;
-    all_taken(taken.map_err(|error| classify(&error))?, chunk.len())
-}
-
 /// A trigger or rule that leaves rows out without a word would lose hits: that is a refusal like any other.
 pub(super) fn all_taken(taken: u64, sent: usize) -> Result<(), StoreError> {
     if taken == sent as u64 {
@@ -358,100 +280,4 @@ pub(super) fn all_taken(taken: u64, sent: usize) -> Result<(), StoreError> {
     Err(StoreError::Refused(format!(
         "only {taken} of {sent} rows were taken: a trigger or rule leaves the others out"
     )))
-}
-
-/// Splits rows so that no upsert has too many, or too much text: a message of the protocol may not exceed 1 GiB.
-fn chunks<T>(rows: &[T], bytes: impl Fn(&T) -> usize) -> impl Iterator<Item = &[T]> {
-    let mut held = (0, 0);
-    rows.chunk_by(move |row, next| {
-        held = (held.0 + 1, held.1 + bytes(row));
-        let goes_on = held.0 < ROWS_PER_UPSERT && held.1 + bytes(next) <= BYTES_PER_UPSERT;
-        if !goes_on {
-            held = (0, 0);
-        }
-        goes_on
-    })
-}
-
-/// Copies the wanted events in: those of attached days to the partitioned table, the others beside it.
-pub(super) async fn copy_events(
-    store: &PostgresStore,
-    transaction: &Transaction<'_>,
-    events: &[FrozenRows],
-    wanted: impl Fn(&RowOrigin) -> bool,
-) -> Result<u64, StoreError> {
-    let columns = EVENT_FIELDS.join(", ");
-    let events: Vec<&FrozenRows> = events.iter().collect();
-    let mut rows = 0;
-    for (table, attached) in [("processed_events", true), ("processed_events_overflow", false)] {
-        let here = |row: &RowOrigin| wanted(row) && store.is_attached(row.day) == attached;
-        rows += copy(transaction, table, &columns, &events, here).await?;
-    }
-    Ok(rows)
-}
-
-/// Copies the wanted rejected records in.
-pub(super) async fn copy_rejects(
-    transaction: &Transaction<'_>,
-    epoch: &Epoch,
-    wanted: impl Fn(&RowOrigin) -> bool,
-) -> Result<u64, StoreError> {
-    let rejects: Vec<_> = epoch.partitions.iter().map(|part| &part.rejects).collect();
-    copy(transaction, "rejected_events", REJECT_COLUMNS, &rejects, wanted).await
-}
-
-/// Sends the wanted ones of packed tuples as a binary COPY.
-async fn copy(
-    transaction: &Transaction<'_>,
-    table: &str,
-    columns: &str,
-    rows: &[&FrozenRows],
-    wanted: impl Fn(&RowOrigin) -> bool,
-) -> Result<u64, StoreError> {
-    let origins = rows.iter().flat_map(|rows| rows.origins());
-    let sent = origins.filter(&wanted).count();
-    if sent == 0 {
-        return Ok(0);
-    }
-    let command = format!("COPY {table} ({columns}) FROM STDIN BINARY");
-    let sink: CopyInSink<Bytes> =
-        transaction.copy_in(&command).await.map_err(|error| classify(&error))?;
-    futures::pin_mut!(sink);
-    let mut header = BytesMut::from(&b"PGCOPY\n\xff\r\n\0"[..]);
-    header.put_u32(0); // flags
-    header.put_u32(0); // length of the header's extension
-    sink.feed(header.freeze()).await.map_err(|error| classify(&error))?;
-    // They are unpacked one piece at a time: an epoch as a whole may take a multiple of what it is held in.
-    for piece in rows {
-        for slice in piece.slices(&wanted)? {
-            // A message of the protocol may not exceed 1 GiB; smaller ones keep the socket's buffer small.
-            for at in (0..slice.len()).step_by(COPY_MESSAGE_BYTES) {
-                let part = slice.slice(at..slice.len().min(at + COPY_MESSAGE_BYTES));
-                sink.send(part).await.map_err(|error| classify(&error))?;
-            }
-        }
-    }
-    fault_point!("commit::amid_copy");
-    sink.feed(Bytes::from_static(&[0xff, 0xff])).await.map_err(|error| classify(&error))?;
-    let taken = sink.finish().await.map_err(|error| classify(&error))?;
-    all_taken(taken, sent)?;
-    Ok(taken)
-}
-
-const COPY_MESSAGE_BYTES: usize = 256 << 10;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn upserts_are_bounded_by_rows_and_by_text() {
-        let lengths =
-            |rows: &[usize]| chunks(rows, |row| *row).map(<[usize]>::len).collect::<Vec<_>>();
-        assert!(lengths(&[]).is_empty());
-        assert_eq!(lengths(&vec![1; ROWS_PER_UPSERT + 1]), [ROWS_PER_UPSERT, 1]);
-        let half = BYTES_PER_UPSERT / 2;
-        assert_eq!(lengths(&[half, half, half]), [2, 1]);
-        assert_eq!(lengths(&[1, BYTES_PER_UPSERT, 1, 3 * BYTES_PER_UPSERT, half]), [1, 1, 1, 1, 1]);
-    }
 }

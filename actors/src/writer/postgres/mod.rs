@@ -7,6 +7,7 @@
 
 mod close_open;
 mod commit;
+mod copy;
 mod daily_key;
 mod days;
 mod frontier;
@@ -25,6 +26,7 @@ mod session;
 mod tables;
 mod tls;
 mod types;
+mod upsert;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

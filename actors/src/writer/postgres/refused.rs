@@ -12,7 +12,8 @@ use hitstream_domain::progress::{Offset, PartitionId};
 use hitstream_domain::time::EventTime;
 use tokio_postgres::Transaction;
 
-use super::commit::{copy_events, copy_rejects, read_frontier, write_rollup};
+use super::commit::{read_frontier, write_rollup};
+use super::copy::{copy_events, copy_rejects};
 use super::session::classify;
 use super::{PostgresStore, begin};
 use crate::enricher::{is_located, split_place, without_place};
