@@ -186,6 +186,58 @@ fn repair_asks_in_the_order_of_the_chain_and_does_without_a_service() {
 }
 
 #[test]
+fn repair_gives_every_address_a_turn_before_any_gets_a_second() {
+    let server = Ip2LocationServer::start(|_| Reply::located("SE"));
+    let Some(bench) = bench("geo_turns", &server) else { return };
+    let bench = bench
+        .with("HITSTREAM_ENRICH__IP2LOCATION__BUDGET", 1)
+        .with("HITSTREAM_ENRICH__REPAIR_PER_SECOND", 1_000);
+    // More than are looked at in three rounds, all hotter than the one that can be located without a request.
+    let hotter: Vec<String> = (0..350).map(|at| format!("8.8.{}.{}", at / 200, at % 200)).collect();
+    let visitors: Vec<&str> =
+        hotter.iter().chain(&hotter).map(String::as_str).chain(["9.9.9.9"]).collect();
+    bench.send(0, &hits(&visitors));
+    bench.run_until_end();
+    let known = "INSERT INTO ip_locations (ip, country_code, source) VALUES ('9.9.9.9', 'CH', 'ip2location')";
+    bench.sql().batch_execute(known).unwrap();
+    let running = bench.hitstream(&["run"]).start();
+    wait_until("repaired", PATIENCE, || places(&bench).last().unwrap() == "9.9.9.9 ip2location CH");
+    running.stop();
+    assert_eq!(server.seen().len(), 1, "the budget");
+}
+
+#[test]
+fn outage_counts_against_no_address_that_nobody_was_asked_about() {
+    let is_away = Arc::new(AtomicBool::new(true));
+    let away = is_away.clone();
+    let server = Ip2LocationServer::start(move |_| {
+        if away.load(SeqCst) { Reply::status(500) } else { Reply::located("SE") }
+    });
+    let Some(bench) = bench("geo_away", &server) else { return };
+    let bench = bench
+        .with("HITSTREAM_ENRICH__IP2LOCATION__RETRIES", 0)
+        .with("HITSTREAM_ENRICH__IP2LOCATION__FAILING_REST", "2s")
+        .with("HITSTREAM_ENRICH__REPAIR_PER_SECOND", 1_000);
+    let visitors: Vec<String> = (0..60).map(|last| format!("8.8.8.{last}")).collect();
+    bench.send(0, &hits(&visitors.iter().map(String::as_str).collect::<Vec<_>>()));
+    bench.run_until_end();
+    let before = server.seen().len();
+    let mut running =
+        bench.hitstream(&["run"]).env("HITSTREAM_LOG__LEVEL", "info,hitstream=debug").start();
+    wait_until("all had a turn", PATIENCE, || {
+        let log = running.stderr();
+        log.matches("stored events").count() >= visitors.len() || !running.is_running()
+    });
+    is_away.store(false, SeqCst);
+    let asked = server.seen().len() - before;
+    assert!(asked < 30, "{asked} of 60: the breaker lets few through");
+    let located = "SELECT count(*) FROM processed_events WHERE country_code = 'SE'";
+    // Those that were asked about are left alone for ten minutes.
+    wait_until("repaired", 2 * PATIENCE, || bench.count(located) >= 60 - asked as i64);
+    running.stop();
+}
+
+#[test]
 fn one_instance_repairs_and_no_address_is_asked_for_twice() {
     let is_away = Arc::new(AtomicBool::new(true));
     let away = is_away.clone();

@@ -16,7 +16,7 @@ use self::left_alone::LeftAlone;
 use crate::config::{Config, KeptIp};
 
 /// Visitors looked for at a time.
-const AT_A_TIME: i64 = 100;
+const AT_A_TIME: usize = 100;
 /// How long to wait where there is nothing to do, nothing can be done, or another instance does it.
 const REST: Duration = Duration::from_secs(30);
 /// How long a visitor is left alone whom the budget does not reach, so that those whom a database knows get their turn.
@@ -45,8 +45,11 @@ pub(super) async fn repair(postgres: PostgresSettings, providers: Providers, pau
     };
     loop {
         match repairer.round().await {
-            Ok(0) => tokio::time::sleep(REST).await,
-            Ok(events) => info!(events, "stored events were given their locations"),
+            Ok(Round { repaired: 0, goes_on: true }) => {}
+            Ok(Round { repaired: 0, goes_on: false }) => tokio::time::sleep(REST).await,
+            Ok(Round { repaired, .. }) => {
+                info!(events = repaired, "stored events were given their locations");
+            }
             Err(error) => {
                 debug!(%error, "locations of stored events are not filled in now");
                 repairer.session = None;
@@ -67,27 +70,50 @@ struct Repairer {
     databases: Vec<Weak<Database>>,
 }
 
+/// What a look at what waits came to.
+struct Round {
+    /// Events filled in.
+    repaired: u64,
+    /// Visitors are likely to wait who have not had their turn yet.
+    goes_on: bool,
+}
+
 impl Repairer {
-    /// One look at what waits; returns how many events were filled in. What fails again is left for another time.
-    async fn round(&mut self) -> Result<u64, StoreError> {
+    /// One look at what waits. What fails again is left for another time.
+    async fn round(&mut self) -> Result<Round, StoreError> {
         if self.session.is_none() {
             self.session = RepairSession::begin(&self.postgres).await?;
         }
-        let Some(session) = &self.session else { return Ok(0) };
+        let Some(session) = &self.session else {
+            return Ok(Round { repaired: 0, goes_on: false });
+        };
         let databases = self.providers.databases();
         if !databases.iter().zip(&self.databases).all(|(now, then)| now.ptr_eq(then)) {
             // A new one may know what the old one did not.
             self.left_alone = LeftAlone::default();
             self.databases = databases;
         }
+        // All get a first turn before any gets a second, however hot: a database may know them, or a run before.
+        let mut waiting = session.waiting_events(AT_A_TIME, &self.left_alone.all()).await?;
+        let goes_on = waiting.len() == AT_A_TIME;
+        if !goes_on {
+            let but_not = self.left_alone.now(Instant::now());
+            let first = waiting.iter().map(|events| events.ip.clone());
+            let but_not: Vec<String> = but_not.into_iter().chain(first).collect();
+            waiting.extend(session.waiting_events(AT_A_TIME - waiting.len(), &but_not).await?);
+        }
         let mut repaired = 0;
-        let but_not = self.left_alone.now(Instant::now());
-        for events in session.waiting_events(AT_A_TIME, &but_not).await? {
+        for events in waiting {
             tokio::time::sleep(self.pause).await;
             let found = look(&self.providers, &events).await;
             match &found {
                 Err(GeoStatus::Quota) => {
                     self.left_alone.add_for(events.ip, QUOTA_LEFT_ALONE, Instant::now());
+                    continue;
+                }
+                Err(status) if status.is_transient() && self.is_nobody_asked() => {
+                    debug!(reason = %status, "nobody is asked now where stored events come from");
+                    self.left_alone.add_for(events.ip, REST, Instant::now());
                     continue;
                 }
                 Err(status) if status.is_transient() => {
@@ -106,7 +132,12 @@ impl Repairer {
                 Err(error) => return Err(error),
             }
         }
-        Ok(repaired)
+        Ok(Round { repaired, goes_on })
+    }
+
+    /// Whether the provider is not asked for now: that it fails says nothing of an address then.
+    fn is_nobody_asked(&self) -> bool {
+        self.providers.remote().is_some_and(|remote| remote.is_left_alone())
     }
 }
 

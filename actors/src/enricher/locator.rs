@@ -26,6 +26,11 @@ pub trait RemoteLocator: Send + Sync {
     /// Asks where an address is that so many hits wait for; none does where it is asked for later use. Those who ask for the same address get the same answer.
     fn locate(&self, ip: IpAddr, hits: u32) -> BoxFuture<'static, Result<Location, GeoStatus>>;
 
+    /// Whether it failed so often that it is asked nothing for a while: an error then says nothing of the address.
+    fn is_left_alone(&self) -> bool {
+        false
+    }
+
     /// Ends: asks nothing more, and is done when what was asked for is answered and kept.
     fn close(&self) -> BoxFuture<'static, ()> {
         Box::pin(std::future::ready(()))

@@ -39,6 +39,11 @@ impl LeftAlone {
         self.add(ip, Left { failures, until: now + time });
     }
 
+    /// All that are known, whether their time has come again or not.
+    pub(super) fn all(&self) -> Vec<String> {
+        self.0.keys().cloned().collect()
+    }
+
     /// Those whose time has not come.
     pub(super) fn now(&self, now: Instant) -> Vec<String> {
         let left = self.0.iter().filter(|(_, left)| now < left.until);
@@ -75,6 +80,7 @@ mod tests {
             assert_eq!(left.now(now + wait - Duration::from_secs(1)), [ip()]);
             now += wait;
             assert!(left.now(now).is_empty());
+            assert_eq!(left.all(), [ip()], "others who had no turn go first");
         }
         left.add_after_failure(ip(), now);
         assert_eq!(left.now(now + 1000 * DAY), [ip()]);

@@ -119,11 +119,19 @@ impl Gate {
                 return;
             }
             Outcome::Limited(wanted) => {
-                let rest = wanted.map_or_else(|| self.limited.next_wait(), with_jitter);
+                let is_resting = !self.pace.rest_left(now).is_zero();
+                // No time, and one that is over, leave it to us. Those who were under way meanwhile say nothing new.
+                let rest = match wanted.filter(|rest| !rest.is_zero()) {
+                    Some(rest) => with_jitter(rest),
+                    None if is_resting => Duration::ZERO,
+                    None => self.limited.next_wait(),
+                };
                 let rest = rest.min(LONGEST_REST);
                 self.pace.rest_until(now + rest);
-                let rest_s = rest.as_secs_f64();
-                info!(rest_s, "IP2Location.io says too many requests: not asked for a while");
+                if !is_resting {
+                    let rest_s = rest.as_secs_f64();
+                    info!(rest_s, "IP2Location.io says too many requests: not asked for a while");
+                }
             }
             Outcome::Located(_) | Outcome::Unknown | Outcome::Declined => self.limited.reset(),
         }
@@ -185,6 +193,20 @@ mod tests {
         assert_eq!(gate.next(now), Next::Shut(GeoStatus::Quota));
         assert!(matches!(gate.next(now + s(59)), Next::At(_)));
         assert_eq!(gate.next(now + s(67)), Next::Ask);
+    }
+
+    #[test]
+    fn rest_of_no_time_is_one_of_ours_that_grows() {
+        let mut gate = Gate::new(&tests_settings());
+        let mut now = Instant::now();
+        for seconds in [1, 2, 4, 8] {
+            for _ in 0..20 {
+                gate.learn(&Outcome::Limited(Some(s(0))), now); // as many as were under way
+            }
+            let Next::At(at) = gate.next(now) else { panic!("{gate:?}") };
+            assert!(at >= now + s(seconds) / 2 && at <= now + s(seconds), "{:?}", at - now);
+            now = at;
+        }
     }
 
     #[test]

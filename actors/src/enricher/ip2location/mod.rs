@@ -57,6 +57,8 @@ pub struct Ip2Location {
     mailbox: mpsc::Sender<Lookup>,
     /// How many lookups are in the mailbox.
     depth: IntGauge,
+    /// Whether the breaker is open.
+    breaker_open: IntGauge,
     closing: watch::Sender<bool>,
 }
 
@@ -78,6 +80,7 @@ impl Ip2Location {
         metrics.mailbox_messages_max.with_label_values(&[NAME]).set(capacity);
         let closing = watch::Sender::new(false);
         let mut is_closing = closing.subscribe();
+        let breaker_open = metrics.ip2location_breaker_open.clone();
         let forgetting =
             settings.keep_for.map(|keep_for| keeper::forget_old(store.clone(), keep_for));
         let work = async move {
@@ -103,7 +106,7 @@ impl Ip2Location {
                 None => work.await,
             }
         });
-        Ok(Self { mailbox, depth, closing })
+        Ok(Self { mailbox, depth, breaker_open, closing })
     }
 
     /// Locates an address that so many hits of the present came from, for which the last tenth of the budget is kept; public ones only, [`hitstream_domain::geo::address`] tells which.
@@ -147,6 +150,10 @@ impl RemoteLocator for Ip2Location {
 
     fn locate(&self, ip: IpAddr, hits: u32) -> BoxFuture<'static, Result<Location, GeoStatus>> {
         Self::locate(self, ip, hits).boxed()
+    }
+
+    fn is_left_alone(&self) -> bool {
+        self.breaker_open.get() != 0
     }
 
     fn close(&self) -> BoxFuture<'static, ()> {

@@ -36,11 +36,13 @@ impl PostgresStore {
         let name = table.name();
         let mut connection = self.connection().await?;
         let transaction = begin(&mut connection).await?;
+        // Also the look at its size waits for whoever holds it.
+        transaction.batch_execute(LOCK_TIMEOUT).await.map_err(|error| classify(&error))?;
         let size = format!("SELECT pg_relation_size('{name}') > 0");
         let row = transaction.query_one(&size, &[]).await.map_err(|error| classify(&error))?;
         let holds_any = row.get(0);
         if holds_any {
-            let empty = format!("{LOCK_TIMEOUT}; TRUNCATE {name}");
+            let empty = format!("TRUNCATE {name}");
             transaction.batch_execute(&empty).await.map_err(|error| classify(&error))?;
         }
         transaction.commit().await.map_err(|error| classify(&error))?;

@@ -69,9 +69,10 @@ impl RepairSession {
     /// `Unavailable`.
     pub async fn waiting_events(
         &self,
-        limit: i64,
+        limit: usize,
         but_not: &[String],
     ) -> Result<Vec<WaitingEvents>, StoreError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let of = |table: &str| {
             format!(
                 "(SELECT ip, event_time FROM {table} WHERE {WAITS} AND ip <> ALL($2) LIMIT {LOOKED_AT})"
