@@ -118,6 +118,9 @@ fn fresh_services_are_fine_and_nothing_is_made() {
     let words = "geo         warn     the built-in database: country ipvAll, built 20";
     assert!(by_city.stdout.contains(words), "{by_city}");
     assert!(by_city.stdout.contains("it knows no cities"), "{by_city}");
+    let idle = bench.hitstream(&["check"]).env("IP_CODING_KEY", "unasked").finish();
+    assert!(idle.stdout.contains("is not asked, though there is a key"), "{idle}");
+    assert!(!idle.stdout.contains("unasked"), "{idle}");
     bench.done(&["migrate"]);
     Checked::new(&bench, 0).assert_results(&[("progress", "skipped")]);
     let words = bench.done(&["check"]).stdout;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::support::Bench;
 use crate::support::hit::Hit;
+use crate::support::http::{address, get};
 use crate::support::mmdb::{Fixture, Value};
 use crate::support::process::{Running, wait_until};
 use crate::support::rollups::{BY_CITY, BY_COUNTRY, assert_add_up};
@@ -83,6 +84,13 @@ fn both(sweden: &Value, australia: &Value) -> Vec<u8> {
 fn world(code: &'static str) -> Vec<u8> {
     let record = map(vec![("country_code", Value::Text(code))]);
     Fixture::new(4, 24).with("0.0.0.0/1", &record).with("128.0.0.0/1", &record).bytes()
+}
+
+/// The same file, with a type that its metadata names in as many letters.
+fn called_geolite(mut file: Vec<u8>) -> Vec<u8> {
+    let at = file.windows(7).rposition(|letters| letters == b"Fixture").unwrap();
+    file[at..at + 7].copy_from_slice(b"GeoLite");
+    file
 }
 
 /// A bench whose database is this file.
@@ -172,6 +180,8 @@ fn database_that_is_replaced_is_taken_up_and_a_broken_one_is_not() {
     rename_over(&file, &world("AT"));
     let Some(bench) = bench("geo_replaced", &file) else { return };
     let mut running = bench.hitstream(&["run"]).start();
+    let at = address(&mut running);
+    let owed = "This product includes GeoLite2 Data created by MaxMind, available from https://www.maxmind.com.";
     let mut sent = 0;
     // The same visitors each time: nothing of the old answers may be left in a cache.
     let mut count = |bench: &Bench| {
@@ -200,8 +210,10 @@ fn database_that_is_replaced_is_taken_up_and_a_broken_one_is_not() {
     assert_eq!(texts(&bench, countries), ["AT", "NZ", "NZ", "NZ"]);
     assert!(running.stderr().contains(&file.display().to_string()), "the log names the file");
 
-    rename_over(&file, &new);
+    assert!(!get(&at, "/").body.contains(owed));
+    rename_over(&file, &called_geolite(new));
     wait_for(&mut running, loaded, 3);
+    assert!(get(&at, "/").body.contains(owed), "what the licence of the present file asks for");
     count(&bench);
     assert_eq!(texts(&bench, countries), ["AT", "NZ", "NZ", "NZ", "PE"]);
     assert_eq!(bench.count("SELECT count(DISTINCT country_code) FROM processed_events"), 3);

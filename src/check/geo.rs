@@ -95,9 +95,13 @@ fn words(probe: &Probe) -> (String, &'static str) {
             "gives no answer within enrich.ip2location.timeout".to_owned(),
             "see whether a firewall is between",
         ),
+        Probe::Network(reason) if reason.contains("CaUsedAsEndEntity") => (
+            format!("has a certificate that is for issuing others: {reason}"),
+            "give the server one that is not (basicConstraints CA:FALSE), and set enrich.ip2location.root_ca to its issuer's",
+        ),
         Probe::Network(reason) if reason.contains("certificate") => (
             format!("has a certificate that is not trusted: {reason}"),
-            "set root_ca to that of whoever issued it, or see who is between",
+            "set enrich.ip2location.root_ca to that of whoever issued it, or see who is between",
         ),
         Probe::Network(reason) => (
             format!("is out of reach: {reason}"),

@@ -11,7 +11,7 @@ mod rights;
 mod tables;
 
 use crate::cli::{CheckArgs, CliError, Outcome, output};
-use crate::config::{ConfigError, Loaded, Remark, remark_on_payloads};
+use crate::config::{ConfigError, Loaded, Remark, remarks};
 use report::{Finding, Report};
 pub(crate) use rights::must_be_granted;
 pub(crate) use tables::must_be_whole;
@@ -55,9 +55,10 @@ fn settings(loaded: &Loaded) -> Vec<Finding> {
     let advice = "`hitstream --print-config` shows what applies and where it comes from";
     let remark = |remark: &String| Finding::warn("settings", remark.clone(), advice);
     let mut findings: Vec<Finding> = loaded.remarks.iter().map(remark).collect();
-    if let Some(Remark { fact, advice }) = remark_on_payloads(&loaded.config) {
-        findings.push(Finding::warn("settings", fact.to_owned(), advice));
-    }
+    let odd = remarks(&loaded.config);
+    findings.extend(
+        odd.map(|Remark { fact, advice }| Finding::warn("settings", fact.to_owned(), advice)),
+    );
     if findings.is_empty() {
         findings.push(Finding::ok("settings", "fit together".to_owned()));
     }

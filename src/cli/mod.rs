@@ -26,7 +26,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Parser, ValueEnum};
 
-use crate::config::{ConfigError, Layers, Loaded, Remark, remark_on_payloads};
+use crate::config::{ConfigError, Layers, Loaded, Remark, remarks};
 
 /// Runs the program with this process's arguments and environment.
 pub fn main() -> ExitCode {
@@ -122,10 +122,10 @@ fn answered(cli: Cli) -> Result<Outcome, CliError> {
             tracing::warn!("{remark}");
         }
     }
-    if matches!(command, Command::Run(_))
-        && let Some(Remark { fact, advice }) = remark_on_payloads(&loaded.config)
-    {
-        tracing::info!("{fact}; {advice}");
+    if matches!(command, Command::Run(_)) {
+        for Remark { fact, advice } in remarks(&loaded.config) {
+            tracing::info!("{fact}; {advice}");
+        }
     }
     dispatch(&loaded, command)
 }

@@ -5,6 +5,7 @@
 
 mod answer;
 mod ask;
+mod credits;
 mod guard;
 mod open;
 mod routes;

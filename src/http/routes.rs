@@ -1,6 +1,7 @@
 //! What there is to ask for.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::extract::State;
@@ -9,13 +10,14 @@ use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::get;
 use hitstream_actors::clock;
+use hitstream_actors::enricher::Providers;
 use hitstream_actors::metrics::Metrics;
 use hitstream_actors::readiness::{Part, Readiness};
 use prometheus::{TEXT_FORMAT, TextEncoder};
 use serde::{Deserialize, Serialize};
 
-use super::answer;
 use super::guard::{Token, admit};
+use super::{answer, credits};
 
 /// Whether the process lives.
 pub(crate) const HEALTHZ: &str = "/healthz";
@@ -34,16 +36,17 @@ const PAGE: &str = "<!doctype html>
 <li><a href=\"/healthz\">/healthz</a>: whether the process lives
 <li><a href=\"/metrics\">/metrics</a>: everything that is measured, for Prometheus
 </ul>
-</html>
 ";
 
 /// What an instance knows of itself, from before it is connected to anything.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Vitals {
     /// What is measured.
     pub metrics: Metrics,
     /// What keeps the pipeline from its work.
     pub readiness: Readiness,
+    /// Who tells where visitors are, once that is made.
+    pub providers: Arc<OnceLock<Providers>>,
 }
 
 /// The answer to `/healthz`: that there is one is what it says.
@@ -95,7 +98,7 @@ pub fn router(vitals: Vitals, token: Token) -> Router {
     let not_allowed =
         async || answer::error(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered");
     Router::new()
-        .route("/", get(async || answer::body("text/html; charset=utf-8", PAGE)))
+        .route("/", get(page))
         .route(METRICS, get(metrics))
         .route(HEALTHZ, get(async || answer::json(StatusCode::OK, &Alive { alive: true })))
         .route(READYZ, get(readyz))
@@ -103,6 +106,12 @@ pub fn router(vitals: Vitals, token: Token) -> Router {
         .fallback(not_found)
         .layer(from_fn_with_state(token, admit))
         .with_state(vitals)
+}
+
+async fn page(State(vitals): State<Vitals>) -> Response {
+    let credits = vitals.providers.get().map(credits::items).unwrap_or_default();
+    let list = if credits.is_empty() { credits } else { format!("<ul>\n{credits}</ul>\n") };
+    answer::body("text/html; charset=utf-8", format!("{PAGE}{list}</html>\n"))
 }
 
 async fn metrics(State(vitals): State<Vitals>) -> Response {

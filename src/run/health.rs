@@ -70,7 +70,7 @@ pub(super) fn stall(config: &Config) -> Duration {
 }
 
 /// Takes readiness back while commits do not follow.
-pub(super) async fn watch_commits(Vitals { metrics, readiness }: Vitals, limit: Duration) {
+pub(super) async fn watch_commits(Vitals { metrics, readiness, .. }: Vitals, limit: Duration) {
     let mut watch = CommitWatch::new(limit);
     let mut look = tokio::time::interval(LOOK_AT_COMMITS);
     loop {

@@ -192,7 +192,7 @@ async fn keep_daily_key_fresh(store: Arc<PostgresStore>, handle: DailyKeyHandle)
 /// Brings the tables up, checks that the topic is there, and joins the group.
 async fn prepare(
     config: &Config,
-    Vitals { metrics, readiness }: Vitals,
+    Vitals { metrics, readiness, providers: made }: Vitals,
     until_end: bool,
 ) -> Result<(Blueprint, Arc<KafkaSource>, Arc<PostgresStore>), CliError> {
     let patience = until_end.then_some(PATIENCE);
@@ -203,6 +203,7 @@ async fn prepare(
     let store = Arc::new(store.with_metrics(metrics.clone()));
     let locations: Arc<dyn LocationStore> = Arc::new(PostgresLocations::new(&postgres));
     let providers = wiring::providers(config, &locations, &metrics)?;
+    let _ = made.set(providers.clone()); // once in a process
     let limit = until_end.then_some(database::LIMIT);
     let report = migrated(config, &postgres, &readiness, limit).await?;
     if !report.applied.is_empty() {

@@ -30,7 +30,7 @@ impl Room {
         fill: impl FnOnce(&mut [u8], &mut CompressTable) -> Result<usize, E>,
     ) -> Result<Bytes, E> {
         if self.bytes.len() < size {
-            self.bytes.resize(size, 0);
+            self.bytes = vec![0; size];
         }
         let filled = fill(self.bytes.get_mut(..size).unwrap_or_default(), &mut self.table);
         let copied =

@@ -175,6 +175,11 @@ async fn held_table_costs_answers_and_no_connection_for_ever() {
         assert!(matches!(kept, Err(StoreError::Unavailable(_))), "{kept:?}");
         let budget = Budget { count: NonZeroU64::MIN, period: BudgetPeriod::Day };
         assert_eq!(LocationStore::reserve(&*store, budget, 1).await.unwrap().granted, 1);
+        // Nor is it emptied as long as somebody holds it; that is tried again.
+        let emptied =
+            tokio::time::timeout(Duration::from_secs(20), commits.empty(PrivateTable::Locations))
+                .await;
+        assert!(matches!(emptied, Ok(Err(StoreError::Unavailable(_)))), "{emptied:?}");
         lock.rollback().await.unwrap();
         LocationStore::keep(&*store, &[(ip(1), somewhere("Ulm"))]).await.unwrap();
         assert_eq!(found(&store, HOUR).await.len(), 1);

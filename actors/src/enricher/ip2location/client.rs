@@ -95,14 +95,18 @@ impl Outcome {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Ip2LocationError {
     /// The address of the service is none. It is not repeated: whatever stands in it may be a secret.
-    #[error("base_url is no http or https URL ({0}): write it as https://api.ip2location.io/")]
+    #[error(
+        "enrich.ip2location.base_url is no http or https URL ({0}): write it as https://api.ip2location.io/"
+    )]
     BaseUrl(String),
     /// The file of certificates cannot be used.
-    #[error("root_ca {0:?} cannot be read as certificates ({1}): give a file in PEM form")]
+    #[error(
+        "enrich.ip2location.root_ca {0:?} cannot be read as certificates ({1}): give a file in PEM form"
+    )]
     RootCa(String, String),
     /// The TLS library found nothing to trust.
     #[error(
-        "no HTTPS client can be made ({0}): install the system's CA certificates or set root_ca"
+        "no HTTPS client can be made ({0}): install the system's CA certificates or set enrich.ip2location.root_ca"
     )]
     Tls(String),
 }
@@ -133,14 +137,13 @@ impl Client {
             // Nothing is to be verified, so a system without certificates will do.
             builder = builder.tls_certs_only([]);
         } else if let Some(path) = &settings.root_ca {
-            let refused = |error: &dyn Error| {
-                Ip2LocationError::RootCa(path.display().to_string(), error.to_string())
-            };
-            let pem = std::fs::read(path).map_err(|error| refused(&error))?;
+            let refused =
+                |reason: String| Ip2LocationError::RootCa(path.display().to_string(), reason);
+            let pem = std::fs::read(path).map_err(|error| refused(error.to_string()))?;
             let certificates =
-                Certificate::from_pem_bundle(&pem).map_err(|error| refused(&error))?;
+                Certificate::from_pem_bundle(&pem).map_err(|error| refused(error.to_string()))?;
             if certificates.is_empty() {
-                return Err(refused(&std::fmt::Error));
+                return Err(refused("there is none in it".to_owned()));
             }
             builder = builder.tls_certs_merge(certificates);
         }
