@@ -124,6 +124,8 @@ impl Repairer {
                 _ => {}
             }
             match session.fill_in(&events, &found).await {
+                // They are gone, or a trigger leaves them out.
+                Ok(0) => self.left_alone.add_for(events.ip, REST, Instant::now()),
                 Ok(events) => repaired += events,
                 Err(StoreError::Refused(reason)) => {
                     debug!(%reason, "a location of stored events cannot be stored");
