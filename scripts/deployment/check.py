@@ -193,10 +193,12 @@ def faults_of_variables(text, example, toml):
             default = next(iter(defaults.get(name, {""})))
             if default and default != value:
                 yield f"{EXAMPLE}: the default of {name} is {default}, not {value}"
-    for section, key in re.findall(r"^ +HITSTREAM_([A-Z0-9]+)__([A-Z0-9_]+):", text, re.MULTILINE):
-        part = re.search(rf"^\[{section.lower()}\]\n(.*?)(?=^\[|\Z)", toml, re.MULTILINE | re.DOTALL)
-        if not part or not re.search(rf"^{key.lower()} = ", part[1], re.MULTILINE):
-            yield f"{COMPOSE_FILE}: HITSTREAM_{section}__{key} is no setting of config/hitstream.toml"
+    for variable in re.findall(r"^ +HITSTREAM_([A-Z0-9_]+__[A-Z0-9_]+):", text, re.MULTILINE):
+        *sections, key = variable.lower().split("__")
+        section = re.escape(".".join(sections))
+        part = re.search(rf"^\[{section}\]\n(.*?)(?=^\[|\Z)", toml, re.MULTILINE | re.DOTALL)
+        if not part or not re.search(rf"^{key} = ", part[1], re.MULTILINE):
+            yield f"{COMPOSE_FILE}: HITSTREAM_{variable} is no setting of config/hitstream.toml"
 
 
 def faults_of_pins(text, dockerfile, cargo, toolchain):

@@ -29,6 +29,7 @@ IN_COMPOSE = [
     ("KAFKA_URL: ${KAFKA_URL:-kafka:9093}", "KAFKA_URL: kafka:9093", "KAFKA_URL of a Spark job"),
     ("${HOST_PORT:-5432}", "5432", "HOST_PORT of a Spark job"),
     ("HITSTREAM_WINDOW__SIZE:", "HITSTREAM_WINDOW__LENGTH:", "HITSTREAM_WINDOW__LENGTH is no setting"),
+    ("IP2LOCATION__BUDGET:", "IP2LOCATION__TIMEOUTS:", "HITSTREAM_ENRICH__IP2LOCATION__TIMEOUTS is no setting"),
     ("mem_limit: 512m", "mem_limits: 512m", "mem_limits"),
     ("  postgres:\n  prometheus:\n", "  prometheus:\n", "postgres"),
 ]
