@@ -11,7 +11,7 @@ use tokio_postgres::types::ToSql;
 
 use super::copy::{copy_events, copy_rejects};
 use super::locks::frontier_lock;
-use super::session::classify;
+use super::session::{all_taken, classify};
 use super::types::Timestamp;
 use super::upsert::write_hits;
 use super::{PipelineSettings, PostgresStore, begin};
@@ -270,14 +270,4 @@ async fn book_rollups(
         &[&columns.0, &incarnation, &partition, &columns.1, &columns.2, &columns.3];
     let taken = transaction.execute(BOOK_ROLLUPS, parameters).await;
     all_taken(taken.map_err(|error| classify(&error))?, columns.0.len())
-}
-
-/// A trigger or rule that leaves rows out without a word would lose hits: that is a refusal like any other.
-pub(super) fn all_taken(taken: u64, sent: usize) -> Result<(), StoreError> {
-    if taken == sent as u64 {
-        return Ok(());
-    }
-    Err(StoreError::Refused(format!(
-        "only {taken} of {sent} rows were taken: a trigger or rule leaves the others out"
-    )))
 }

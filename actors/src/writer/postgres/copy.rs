@@ -5,8 +5,7 @@ use futures::SinkExt;
 use tokio_postgres::{CopyInSink, Transaction};
 
 use super::PostgresStore;
-use super::commit::all_taken;
-use super::session::classify;
+use super::session::{all_taken, classify};
 use crate::enricher::EVENT_FIELDS;
 use crate::faults::fault_point;
 use crate::packed::{FrozenRows, RowOrigin};

@@ -204,6 +204,16 @@ fn is_data_fault(code: &SqlState) -> bool {
     ["22", "23", "54", "P0"].iter().any(|class| code.code().starts_with(class))
 }
 
+/// A trigger or rule that leaves rows out without a word would lose hits: that is a refusal like any other.
+pub(super) fn all_taken(taken: u64, sent: usize) -> Result<(), StoreError> {
+    if taken == sent as u64 {
+        return Ok(());
+    }
+    Err(StoreError::Refused(format!(
+        "only {taken} of {sent} rows were taken: a trigger or rule leaves the others out"
+    )))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,8 +4,7 @@ use hitstream_domain::rollup::Rollup;
 use hitstream_domain::time::EventTime;
 use tokio_postgres::Transaction;
 
-use super::commit::all_taken;
-use super::session::classify;
+use super::session::{all_taken, classify};
 use super::types::Timestamp;
 use crate::store::StoreError;
 

@@ -8,8 +8,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Statement, Transaction};
 
 use super::PostgresStore;
-use super::commit::all_taken;
-use super::session::classify;
+use super::session::{all_taken, classify};
 use super::types::{Timestamp, Uuid};
 use crate::store::StoreError;
 use crate::window::SortedRow;
