@@ -26,8 +26,16 @@ fn bench(name: &str, server: &Ip2LocationServer) -> Option<Bench> {
     Some(bench)
 }
 
-fn hits(addresses: &[&str]) -> Vec<crate::support::hit::Sendable> {
-    addresses.iter().map(|ip| Hit::at(1).host("h").with("ip", *ip).record()).collect()
+fn hits(addresses: &[impl AsRef<str>]) -> Vec<crate::support::hit::Sendable> {
+    addresses.iter().map(|ip| Hit::at(1).host("h").with("ip", ip.as_ref()).record()).collect()
+}
+
+/// A service that gives the one reply until the switch is off, and the other from then on.
+fn away_at_first(away: Reply, back: Reply) -> (Ip2LocationServer, Arc<AtomicBool>) {
+    let is_away = Arc::new(AtomicBool::new(true));
+    let switch = is_away.clone();
+    let reply = move |_: &Seen| if switch.load(SeqCst) { away.clone() } else { back.clone() };
+    (Ip2LocationServer::start(reply), is_away)
 }
 
 /// `ip source status country` of each event.
@@ -136,11 +144,7 @@ fn budget_is_not_reset_by_a_restart() {
 
 #[test]
 fn outage_costs_an_epoch_its_deadline_and_events_are_repaired_after_it() {
-    let is_away = Arc::new(AtomicBool::new(true));
-    let away = is_away.clone();
-    let server = Ip2LocationServer::start(move |_| {
-        if away.load(SeqCst) { Reply::Never } else { Reply::located("SE") }
-    });
+    let (server, is_away) = away_at_first(Reply::Never, Reply::located("SE"));
     let Some(bench) = bench("geo_outage", &server) else { return };
     let bench = bench
         .with("HITSTREAM_ENRICH__DEADLINE", "200ms")
@@ -208,18 +212,14 @@ fn repair_gives_every_address_a_turn_before_any_gets_a_second() {
 
 #[test]
 fn outage_counts_against_no_address_that_nobody_was_asked_about() {
-    let is_away = Arc::new(AtomicBool::new(true));
-    let away = is_away.clone();
-    let server = Ip2LocationServer::start(move |_| {
-        if away.load(SeqCst) { Reply::status(500) } else { Reply::located("SE") }
-    });
+    let (server, is_away) = away_at_first(Reply::status(500), Reply::located("SE"));
     let Some(bench) = bench("geo_away", &server) else { return };
     let bench = bench
         .with("HITSTREAM_ENRICH__IP2LOCATION__RETRIES", 0)
         .with("HITSTREAM_ENRICH__IP2LOCATION__FAILING_REST", "2s")
         .with("HITSTREAM_ENRICH__REPAIR_PER_SECOND", 1_000);
     let visitors: Vec<String> = (0..60).map(|last| format!("8.8.8.{last}")).collect();
-    bench.send(0, &hits(&visitors.iter().map(String::as_str).collect::<Vec<_>>()));
+    bench.send(0, &hits(&visitors));
     bench.run_until_end();
     let before = server.seen().len();
     let mut running =
@@ -239,18 +239,14 @@ fn outage_counts_against_no_address_that_nobody_was_asked_about() {
 
 #[test]
 fn one_instance_repairs_and_no_address_is_asked_for_twice() {
-    let is_away = Arc::new(AtomicBool::new(true));
-    let away = is_away.clone();
-    let server = Ip2LocationServer::start(move |_| {
-        let slow = |reply: Reply| reply.after(Duration::from_millis(300));
-        if away.load(SeqCst) { Reply::status(500) } else { slow(Reply::located("SE")) }
-    });
+    let slow = Reply::located("SE").after(Duration::from_millis(300));
+    let (server, is_away) = away_at_first(Reply::status(500), slow);
     let Some(bench) = bench("geo_repairers", &server) else { return };
     let bench = bench
         .with("HITSTREAM_ENRICH__IP2LOCATION__RETRIES", 0)
         .with("HITSTREAM_ENRICH__REPAIR_PER_SECOND", 100);
     let visitors: Vec<String> = (1..=9).map(|last| format!("8.8.8.{last}")).collect();
-    bench.send(0, &hits(&visitors.iter().map(String::as_str).collect::<Vec<_>>()));
+    bench.send(0, &hits(&visitors));
     bench.run_until_end();
     let before = server.seen().len();
     is_away.store(false, SeqCst);
@@ -267,11 +263,7 @@ fn one_instance_repairs_and_no_address_is_asked_for_twice() {
 
 #[test]
 fn long_address_is_stored_during_an_outage_and_repaired_after_it() {
-    let is_away = Arc::new(AtomicBool::new(true));
-    let away = is_away.clone();
-    let server = Ip2LocationServer::start(move |_| {
-        if away.load(SeqCst) { Reply::status(500) } else { Reply::located("SE") }
-    });
+    let (server, is_away) = away_at_first(Reply::status(500), Reply::located("SE"));
     let Some(bench) = bench("geo_long", &server) else { return };
     let bench = bench
         .with("HITSTREAM_ENRICH__IP2LOCATION__RETRIES", 0)
@@ -280,7 +272,7 @@ fn long_address_is_stored_during_an_outage_and_repaired_after_it() {
     // no address, however long.
     let zone = noise(12_000, 7);
     let long = format!("2001:4860::8888%{zone}");
-    bench.send(0, &hits(&[&long, &zone, "8.8.8.1"]));
+    bench.send(0, &hits(&[long.as_str(), zone.as_str(), "8.8.8.1"]));
     let audit = bench.run_until_end();
     assert_eq!((&audit["accepted"], &audit["rejected"]), (&3.into(), &0.into()));
     let rows = |status: &str| [format!("{long} {status}"), format!("{zone} invalid_ip")];
