@@ -16,7 +16,6 @@ use crate::support::traffic::committed;
 
 /// A password that must never be seen.
 const CANARY: &str = "hunter2canary";
-const PATIENCE: Duration = Duration::from_secs(60);
 
 const ALL: [&str; 13] = [
     "settings",
@@ -139,7 +138,7 @@ fn running_instance_is_seen_also_where_the_brokers_assign() {
     instance_is_seen(&bench, ", assigned by the brokers");
     // Whoever would join by the other protocol is told so as well.
     bench.set("HITSTREAM_KAFKA__PROPERTIES__GROUP_PROTOCOL", "classic");
-    wait_until("it is seen to have left", PATIENCE, || {
+    wait_until("it is seen to have left", || {
         let checked = Checked::new(&bench, 0);
         checked.result("group").1.ends_with(": Empty, 0 members, assigned by the brokers")
     });
@@ -148,7 +147,7 @@ fn running_instance_is_seen_also_where_the_brokers_assign() {
 /// Starts an instance, which `check` must see and leave alone.
 fn instance_is_seen(bench: &Bench, group_says: &str) {
     let mut running = bench.hitstream(&["run"]).start();
-    wait_until("the instance is seen", PATIENCE, || {
+    wait_until("the instance is seen", || {
         let checked = Checked::new(bench, 0);
         checked.assert_results(&[]);
         let group = &checked.result("group").1;
@@ -157,7 +156,7 @@ fn instance_is_seen(bench: &Bench, group_says: &str) {
     });
     bench.send(1, &vec![Hit::at(1).record(); 5]);
     let progress = "SELECT sum(next_offset)::bigint FROM partition_progress";
-    wait_until("it goes on", PATIENCE, || bench.count(progress) == 7);
+    wait_until("it goes on", || bench.count(progress) == 7);
     assert!(running.is_running());
     running.stop();
     bench.send(1, &vec![Hit::at(1).record(); 4]);
@@ -350,7 +349,7 @@ fn what_kafka_no_longer_has_is_found_and_may_be_accepted() {
     Checked::new(&bench, 0).assert_results(&[("progress", "warn")]);
     bench.set("HITSTREAM_KAFKA__ON_DATA_LOSS", "fail");
     kafka::delete(&bench.kafka_url, &bench.topic);
-    wait_until("deleted", PATIENCE, || !kafka::exists(&bench.kafka_url, &bench.topic));
+    wait_until("deleted", || !kafka::exists(&bench.kafka_url, &bench.topic));
     bench.create_topic(2);
     Checked::new(&bench, 64).assert_says("progress", "deleted and created again");
 }
@@ -415,7 +414,7 @@ fn pipeline_that_reads_on_while_it_is_checked_is_not_taken_for_one_that_lost_rec
     bench.create_topic(1);
     let running = bench.hitstream(&["run"]).start();
     let traffic = bench.hitstream(&["generate", "--rate", "2000"]).start();
-    wait_until("it counts", PATIENCE, || committed(&bench) > 0);
+    wait_until("it counts", || committed(&bench) > 0);
     for _ in 0..10 {
         let checked = Checked::new(&bench, 0);
         assert!(checked.finished.stdout.contains("left to read"), "{}", checked.finished);

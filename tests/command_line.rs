@@ -7,7 +7,6 @@ use crate::support::hit::Hit;
 use crate::support::process::{Running, wait_until};
 use crate::support::{Bench, kafka, process::Hitstream};
 
-const PATIENCE: Duration = Duration::from_secs(20);
 const COMMANDS: [&str; 9] =
     ["demo", "run", "import", "generate", "migrate", "frontier", "status", "check", "audit"];
 
@@ -167,7 +166,7 @@ fn running(bench: &Bench) -> Running {
     bench.create_topic(2);
     bench.send(0, &[Hit::at(0).record()]);
     let running = bench.hitstream(&["run"]).start();
-    wait_until("first commit", PATIENCE, || records(bench) == 1);
+    wait_until("first commit", || records(bench) == 1);
     running
 }
 
@@ -198,7 +197,7 @@ fn stuck(bench: &Bench, running: &Running) -> postgres::Client {
     sql.batch_execute("BEGIN; LOCK TABLE open_web_traffic IN ACCESS EXCLUSIVE MODE").unwrap();
     bench.send(1, &[Hit::at(0).record()]);
     let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    wait_until("the commit waits", PATIENCE, || bench.count(waits) > 0);
+    wait_until("the commit waits", || bench.count(waits) > 0);
     running.signal("TERM");
     sql
 }
@@ -244,7 +243,7 @@ fn run_waits_for_a_topic_that_is_created_later() {
     running.run_for(Duration::from_millis(500));
     bench.create_topic(1);
     bench.send(0, &[Hit::at(0).record()]);
-    wait_until("it is found", PATIENCE, || records(&bench) == 1);
+    wait_until("it is found", || records(&bench) == 1);
     running.signal("TERM");
     assert_eq!(running.finish().code, Some(0));
 }

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use crate::support::process::wait_until;
+use crate::support::process::{PATIENCE, wait_until};
 use crate::support::proxy::{Fate, Proxy};
 use crate::support::random::Random;
 use crate::support::traffic::{Traffic, committed};
 use crate::support::{Bench, kafka};
 
 const KILLS: usize = 36;
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A bench whose binary reaches PostgreSQL through a proxy, and takes its partitions back at once after a crash.
 fn bench_behind_proxy(name: &str) -> Option<(Bench, Proxy)> {
@@ -98,8 +97,8 @@ fn lost_acknowledgement_counts_once_whether_or_not_the_server_committed() {
     ]);
     let mut running = bench.hitstream(&["run"]).start();
     traffic.finish();
-    wait_until("all fates", PATIENCE, || proxy.count(before) >= 4 && proxy.count(after) >= 4);
-    wait_until("all records", PATIENCE, || committed(&bench) == 40_000);
+    wait_until("all fates", || proxy.count(before) >= 4 && proxy.count(after) >= 4);
+    wait_until("all records", || committed(&bench) == 40_000);
     assert!(running.is_running());
     running.signal("TERM");
     let ended = running.finish();

@@ -4,13 +4,10 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use crate::support::http::get;
 use crate::support::process::{Hitstream, Running, wait_until};
 use crate::support::scratch::Folder;
-
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The processes beneath one, at any depth.
 fn beneath(process: u32) -> Vec<u32> {
@@ -46,16 +43,16 @@ fn folders(place: &Path) -> Vec<PathBuf> {
     fs::read_dir(place).unwrap().map(|entry| entry.unwrap().path()).collect()
 }
 
-/// A demo in a place of its own.
+/// A demo in a place of its own, with so few hits that a debug build keeps up with them on a busy machine.
 fn demo_in(place: &Path, arguments: &[&str]) -> Hitstream {
-    let mut demo = Hitstream::of_a_terminal(&[&["demo"], arguments].concat());
+    let mut demo = Hitstream::of_a_terminal(&[&["demo", "--rate", "300"], arguments].concat());
     demo.env("TMPDIR", place.to_str().unwrap());
     demo
 }
 
 /// Waits until a demo is under way.
 fn under_way(mut demo: Running) -> Running {
-    wait_until("the demo runs", PATIENCE, || {
+    wait_until("the demo runs", || {
         assert!(demo.is_running(), "{}", demo.stderr());
         // Before the first commit there is nothing to tell of.
         let said = demo.stderr();
@@ -76,7 +73,7 @@ fn demo_ends_with_final_rows_and_a_clean_audit() {
     // Whatever a shell has set for real services is not heeded, be it right or wrong.
     let scratch = Folder::new();
     let place = scratch.path("");
-    let mut demo = demo_in(&place, &["--duration", "25s", "--rate", "500", "--json"]);
+    let mut demo = demo_in(&place, &["--duration", "25s", "--json"]);
     demo.env("KAFKA_TOPIC", "mine").env("POSTGRES_DB", "mine").env("PGPORT", "1");
     demo.env("KAFKA_URL", "foo:bar").env("HITSTREAM_CONFIG", "/absent");
     demo.env("HITSTREAM_WINDOW__SIZE", "wide").env("HITSTREAM_ENV_FILE", "/absent");
@@ -85,7 +82,7 @@ fn demo_ends_with_final_rows_and_a_clean_audit() {
     let audit = ended.json();
     assert_eq!((&audit["ok"], &audit["topic"]), (&true.into(), &"web_traffic_topic".into()));
     assert!(audit["final"].as_i64() > Some(0), "{audit}");
-    assert!(audit["records"].as_i64() > Some(5_000), "{audit}");
+    assert!(audit["records"].as_i64() > Some(3_000), "{audit}");
     assert_eq!(audit["unread"], 0, "{audit}");
     let said =
         ["windows of 10 s", "KAFKA_URL, HITSTREAM_CONFIG, HITSTREAM_ENV_FILE are not heeded"];
@@ -113,7 +110,7 @@ fn demo_that_is_killed_leaves_no_process_and_the_next_removes_its_folder_alone()
         assert!(scraped.body.contains("hitstream_committed_records_total"), "{scraped:?}");
     }
     demo.kill();
-    wait_until("all of it is gone", PATIENCE, || !family.iter().any(|process| lives(*process)));
+    wait_until("all of it is gone", || !family.iter().any(|process| lives(*process)));
     assert!(killed.iter().all(|folder| folder.exists()));
     let next = demo_in(&place, &["--duration", "1s"]).finish();
     assert_eq!(next.code, Some(0), "{next}");
@@ -183,9 +180,7 @@ fn demo_that_is_interrupted_while_it_starts_ends_quietly_and_at_once() {
         let place = scratch.path("");
         let demo = demo_in(&place, &["--json"]).start();
         let id = demo.id();
-        wait_until(moment, PATIENCE, || {
-            folders(&place).iter().any(|folder| folder.join(moment).exists())
-        });
+        wait_until(moment, || folders(&place).iter().any(|folder| folder.join(moment).exists()));
         demo.signal(signal);
         let ended = demo.finish();
         if moment == "generate.log" && !ended.stdout.is_empty() {

@@ -7,11 +7,10 @@ use crate::support::Bench;
 use crate::support::group::{bench, start};
 use crate::support::hit::Hit;
 use crate::support::http::{address, get};
-use crate::support::process::wait_until;
+use crate::support::process::{wait_until, wait_within};
 use crate::support::server::Server;
 use crate::support::traffic::{Traffic, committed};
 
-const PATIENCE: Duration = Duration::from_secs(90);
 /// `health.stall`: within so long an instance has to notice.
 const STALL: Duration = Duration::from_secs(30);
 
@@ -37,20 +36,20 @@ fn brokers_that_are_frozen_again_and_again_are_joined_anew_each_time() {
     let at = address(&mut running);
     for time in 0..TIMES {
         let before = committed(&bench);
-        wait_until("it counts", PATIENCE, || committed(&bench) > before && is_ready(&at));
+        wait_until("it counts", || committed(&bench) > before && is_ready(&at));
         let revoked = running.stderr().matches("the group revokes partitions").count();
         let frozen = kafka.freeze();
-        wait_until("it says that brokers are silent", STALL, || {
+        wait_within("it says that brokers are silent", STALL, || {
             reason(&at, "kafka").contains("the brokers have not answered for")
         });
-        wait_until("its session is over", PATIENCE, || {
+        wait_until("its session is over", || {
             running.stderr().matches("the group revokes partitions").count() > revoked
         });
         frozen.thaw();
         eprintln!("frozen and thawed {} times", time + 1);
     }
     traffic.finish_counted(&bench);
-    wait_until("it is ready", PATIENCE, || is_ready(&at));
+    wait_until("it is ready", || is_ready(&at));
     running.stop();
     traffic.settle(&bench);
 }
@@ -64,7 +63,7 @@ fn client_whose_group_waits_for_ever_is_replaced() {
     let mut running = bench.hitstream(&["run"]).env("FAILPOINTS", faults).start();
     let at = address(&mut running);
     traffic.finish_counted(&bench);
-    wait_until("it is ready", PATIENCE, || is_ready(&at));
+    wait_until("it is ready", || is_ready(&at));
     let ended = running.stop();
     assert!(ended.stderr.contains("the group has not said which partitions"), "{ended}");
     assert!(ended.stderr.contains("joining the group with another"), "{ended}");
@@ -79,7 +78,7 @@ fn instance_without_partitions_keeps_its_client() {
     traffic.wait_for_records();
     let mut instances = [start(&bench), start(&bench)];
     let ats = instances.each_mut().map(address);
-    wait_until("both are members", PATIENCE, || ats.iter().all(|at| is_ready(at)));
+    wait_until("both are members", || ats.iter().all(|at| is_ready(at)));
     // Three times as long as a member may be left in doubt.
     for running in &mut instances {
         running.run_for(Duration::from_secs(22));
@@ -103,15 +102,15 @@ fn lock_on_progress_at_the_start_is_told_for_what_it_is() {
     blocking.batch_execute("LOCK TABLE partition_progress IN ACCESS EXCLUSIVE MODE").unwrap();
     let mut running = start(&bench);
     let at = address(&mut running);
-    wait_until("it says what it waits for", STALL, || {
+    wait_within("it says what it waits for", STALL, || {
         let reason = reason(&at, "postgres");
         reason.contains("the partitions' progress is waited for") && reason.contains("lock")
     });
-    wait_until("the group is joined", PATIENCE, || reason(&at, "kafka").is_empty());
+    wait_until("the group is joined", || reason(&at, "kafka").is_empty());
     let said = running.stderr();
     assert!(said.contains("PostgreSQL does not answer about the partitions' progress"), "{said}");
     blocking.rollback().unwrap();
-    wait_until("it is ready", PATIENCE, || is_ready(&at) && committed(&bench) == 1);
+    wait_until("it is ready", || is_ready(&at) && committed(&bench) == 1);
     running.stop();
     bench.clean_audit();
 }
@@ -127,18 +126,18 @@ fn frozen_postgresql_is_noticed_where_nothing_is_committed() {
     let mut running = start(&bench);
     let at = address(&mut running);
     for count in 1..=2 {
-        wait_until("it is ready", PATIENCE, || is_ready(&at));
+        wait_until("it is ready", || is_ready(&at));
         let frozen = postgres.freeze();
         // Over a session that it has, or over one that it just wanted to open.
-        wait_until("it says so", STALL, || reason(&at, "postgres").starts_with("no answer "));
+        wait_within("it says so", STALL, || reason(&at, "postgres").starts_with("no answer "));
         assert_eq!(reason(&at, "kafka"), "");
-        wait_until("it tries another session", STALL, || {
+        wait_within("it tries another session", STALL, || {
             reason(&at, "postgres").contains("no answer to a new connection")
         });
         frozen.thaw();
-        wait_until("it is ready again", PATIENCE, || is_ready(&at));
+        wait_until("it is ready again", || is_ready(&at));
         bench.send(0, &[Hit::at(count).host("h").record()]);
-        wait_until("it counts", PATIENCE, || committed(&bench) == count);
+        wait_until("it counts", || committed(&bench) == count);
     }
     let ended = running.stop();
     assert!(ended.stderr.contains("no answer about "), "{ended}");

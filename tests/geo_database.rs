@@ -1,7 +1,6 @@
 //! `enrich.database`: files of both forms, replaced while the pipeline runs, broken, missing; and nobody who is asked.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use crate::support::Bench;
 use crate::support::hit::Hit;
@@ -11,9 +10,6 @@ use crate::support::process::{Running, wait_until};
 use crate::support::rollups::{BY_CITY, BY_COUNTRY, assert_add_up};
 use crate::support::scratch::Folder;
 use crate::support::traffic::committed;
-
-/// Longer than files are looked at for changes.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 const SWEDEN: &str = "89.160.20.112";
 const AUSTRALIA: &str = "2001:8003::1";
@@ -170,7 +166,7 @@ fn rename_over(file: &Path, bytes: &[u8]) {
 
 /// Waits until the log has so many lines with these words.
 fn wait_for(running: &mut Running, words: &str, times: usize) {
-    wait_until(words, PATIENCE, || running.stderr().matches(words).count() == times);
+    wait_until(words, || running.stderr().matches(words).count() == times);
 }
 
 #[test]
@@ -189,7 +185,7 @@ fn database_that_is_replaced_is_taken_up_and_a_broken_one_is_not() {
         let hits: Vec<_> = ips.iter().map(|ip| hit(sent, ip).record()).collect();
         bench.send(0, &hits);
         sent += 3;
-        wait_until("hits are committed", PATIENCE, || committed(bench) == sent);
+        wait_until("hits are committed", || committed(bench) == sent);
     };
     let countries = "SELECT DISTINCT ON (event_time) country_code FROM processed_events ORDER BY event_time, country_code";
     let (loaded, kept) =

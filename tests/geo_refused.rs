@@ -96,7 +96,6 @@ fn place_that_a_constraint_forbids_costs_its_hits_their_place_only() {
 
 #[test]
 fn addresses_that_cannot_be_repaired_keep_no_other_waiting() {
-    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
     let server = Ip2LocationServer::start(|seen| match seen.ip.as_str() {
         "8.8.8.1" => Reply::json(r#"{"country_code":"PL","city_name":"Łódź"}"#),
         "8.8.8.3" => Reply::located("SE"),
@@ -126,7 +125,7 @@ fn addresses_that_cannot_be_repaired_keep_no_other_waiting() {
     let running = bench.hitstream(&["run"]).start();
     let repaired =
         "SELECT count(*) FROM processed_events WHERE ip = '8.8.8.3' AND country_code = 'SE'";
-    wait_until("it is repaired", PATIENCE, || bench.count(repaired) == 1);
+    wait_until("it is repaired", || bench.count(repaired) == 1);
     running.stop();
     let others = "SELECT count(*) FROM processed_events WHERE geo_status = 'timeout' AND country_code IS NULL";
     assert_eq!(bench.count(others), 303);

@@ -9,7 +9,6 @@ use crate::support::hit::{Hit, noise};
 use crate::support::ip2location::{Ip2LocationServer, Reply, Seen};
 use crate::support::process::wait_until;
 
-const PATIENCE: Duration = Duration::from_secs(60);
 /// Found in nothing that the process writes.
 const CANARY: &str = "canary-5f3a91c07e";
 
@@ -91,7 +90,7 @@ fn commits_go_on_while_somebody_holds_the_table_of_answers() {
     for sent in 0..8 {
         let began = std::time::Instant::now();
         bench.send(0, &hits(&[&format!("8.8.9.{sent}")]));
-        wait_until("committed", PATIENCE, || events() == 2 + sent);
+        wait_until("committed", || events() == 2 + sent);
         // The first one waits for the group as well.
         assert!(sent == 0 || began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     }
@@ -122,7 +121,7 @@ fn answer_under_way_when_a_run_is_told_to_stop_is_kept() {
     let bench = bench.with("HITSTREAM_ENRICH__DEADLINE", "100ms");
     bench.send(0, &hits(&["8.8.8.1"]));
     let running = bench.hitstream(&["run"]).start();
-    wait_until("asked", PATIENCE, || !server.seen().is_empty());
+    wait_until("asked", || !server.seen().is_empty());
     running.stop();
     assert_eq!(bench.count("SELECT count(*) FROM ip_locations"), 1);
     assert_eq!(bench.count("SELECT used FROM geo_budget"), 1);
@@ -158,7 +157,7 @@ fn outage_costs_an_epoch_its_deadline_and_events_are_repaired_after_it() {
     assert_eq!(waiting, ["8.8.8.1 timeout", "8.8.8.1 timeout", "127.0.0.1 private"]);
     is_away.store(false, SeqCst);
     let running = bench.hitstream(&["run"]).start();
-    wait_until("repaired", PATIENCE, || places(&bench)[0] != waiting[0]);
+    wait_until("repaired", || places(&bench)[0] != waiting[0]);
     running.stop();
     let repaired = ["8.8.8.1 ip2location SE", "8.8.8.1 ip2location SE", "127.0.0.1 private"];
     assert_eq!(places(&bench), repaired);
@@ -183,7 +182,7 @@ fn repair_asks_in_the_order_of_the_chain_and_does_without_a_service() {
         let (asked, last) = (server.seen().len(), || places(&bench).pop().unwrap());
         assert_eq!(last(), format!("{ip} error"));
         let running = bench.hitstream(&["run"]).env("HITSTREAM_ENRICH__PROVIDERS", chain).start();
-        wait_until("repaired", PATIENCE, || last() == format!("{ip} database US"));
+        wait_until("repaired", || last() == format!("{ip} database US"));
         running.stop();
         assert_eq!(server.seen().len(), asked, "the built-in database knows it");
     }
@@ -205,7 +204,7 @@ fn repair_gives_every_address_a_turn_before_any_gets_a_second() {
     let known = "INSERT INTO ip_locations (ip, country_code, source) VALUES ('9.9.9.9', 'CH', 'ip2location')";
     bench.sql().batch_execute(known).unwrap();
     let running = bench.hitstream(&["run"]).start();
-    wait_until("repaired", PATIENCE, || places(&bench).last().unwrap() == "9.9.9.9 ip2location CH");
+    wait_until("repaired", || places(&bench).last().unwrap() == "9.9.9.9 ip2location CH");
     running.stop();
     assert_eq!(server.seen().len(), 1, "the budget");
 }
@@ -224,7 +223,7 @@ fn outage_counts_against_no_address_that_nobody_was_asked_about() {
     let before = server.seen().len();
     let mut running =
         bench.hitstream(&["run"]).env("HITSTREAM_LOG__LEVEL", "info,hitstream=debug").start();
-    wait_until("all had a turn", PATIENCE, || {
+    wait_until("all had a turn", || {
         let log = running.stderr();
         log.matches("stored events").count() >= visitors.len() || !running.is_running()
     });
@@ -233,7 +232,7 @@ fn outage_counts_against_no_address_that_nobody_was_asked_about() {
     assert!(asked < 30, "{asked} of 60: the breaker lets few through");
     let located = "SELECT count(*) FROM processed_events WHERE country_code = 'SE'";
     // Those that were asked about are left alone for ten minutes.
-    wait_until("repaired", 2 * PATIENCE, || bench.count(located) >= 60 - asked as i64);
+    wait_until("repaired", || bench.count(located) >= 60 - asked as i64);
     running.stop();
 }
 
@@ -252,7 +251,7 @@ fn one_instance_repairs_and_no_address_is_asked_for_twice() {
     is_away.store(false, SeqCst);
     let running: Vec<_> = (0..3).map(|_| bench.hitstream(&["run"]).start()).collect();
     let located = "SELECT count(*) FROM processed_events WHERE country_code = 'SE'";
-    wait_until("repaired", PATIENCE, || bench.count(located) == 9);
+    wait_until("repaired", || bench.count(located) == 9);
     for running in running {
         running.stop();
     }
@@ -279,7 +278,7 @@ fn long_address_is_stored_during_an_outage_and_repaired_after_it() {
     assert_eq!(places(&bench)[..2], rows("error"));
     is_away.store(false, SeqCst);
     let running = bench.hitstream(&["run"]).start();
-    wait_until("repaired", PATIENCE, || places(&bench)[0] != rows("error")[0]);
+    wait_until("repaired", || places(&bench)[0] != rows("error")[0]);
     running.stop();
     assert_eq!(places(&bench)[..2], rows("ip2location SE"));
     assert!(server.seen().iter().all(|seen| seen.ip.len() < 50), "nobody is told of a zone");

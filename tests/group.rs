@@ -1,14 +1,12 @@
 //! The consumer group: who gets partitions, how they are given back, who leaves it and who must not come back.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::support::group::{bench, owned, start, start_all};
 use crate::support::hit::Hit;
 use crate::support::process::wait_until;
 use crate::support::traffic::{Traffic, committed, owners};
 use crate::support::{Bench, kafka};
-
-const PATIENCE: Duration = Duration::from_secs(90);
 
 #[test]
 fn revocation_that_cannot_be_committed_in_time_is_answered_all_the_same() {
@@ -20,14 +18,14 @@ fn revocation_that_cannot_be_committed_in_time_is_answered_all_the_same() {
     let mut blocking = sql.transaction().unwrap();
     blocking.batch_execute("LOCK TABLE open_web_traffic IN ACCESS EXCLUSIVE MODE").unwrap();
     let mut second = start(&bench);
-    wait_until("the first gives up", PATIENCE, || {
+    wait_until("the first gives up", || {
         first.stderr().contains("partitions taken back are not committed in time")
     });
-    wait_until("the second is given some", PATIENCE, || {
+    wait_until("the second is given some", || {
         second.stderr().contains("the group assigns partitions")
     });
     blocking.rollback().unwrap();
-    wait_until("both commit", PATIENCE, || owners(&bench) == 2);
+    wait_until("both commit", || owners(&bench) == 2);
     traffic.finish_counted(&bench);
     let ended = first.stop();
     assert!(ended.logged("pipeline ended", "late_revocations").as_u64() > Some(0), "{ended}");
@@ -42,13 +40,13 @@ fn member_that_panics_while_it_gives_partitions_back_loses_nothing() {
     traffic.wait_for_records();
     let faults = "member::revoked=1*panic->off;member::let_go=1*panic->off";
     let mut first = bench.hitstream(&["run"]).env("FAILPOINTS", faults).start();
-    wait_until("it commits", PATIENCE, || owners(&bench) == 1);
+    wait_until("it commits", || owners(&bench) == 1);
     for point in ["member::revoked", "member::let_go"] {
         let said = format!("failpoint {point} panic");
-        wait_until("the first has all", PATIENCE, || owned(&bench, &first) == 4);
+        wait_until("the first has all", || owned(&bench, &first) == 4);
         let second = start(&bench);
-        wait_until(point, PATIENCE, || first.stderr().contains(&said));
-        wait_until("the second commits", PATIENCE, || owned(&bench, &second) > 0);
+        wait_until(point, || first.stderr().contains(&said));
+        wait_until("the second commits", || owned(&bench, &second) > 0);
         second.stop();
     }
     traffic.finish_counted(&bench);
@@ -64,11 +62,11 @@ fn added_partitions_are_counted_from_their_start() {
     let hits = |seconds: i64| [Hit::at(seconds).host("h").record(), Hit::at(seconds).record()];
     bench.send(0, &hits(0));
     let running = start(&bench);
-    wait_until("the first hits", PATIENCE, || committed(&bench) == 2);
+    wait_until("the first hits", || committed(&bench) == 2);
     kafka::add_partitions(&bench.kafka_url, &bench.topic, 4);
     // Before the group knows of them: their first records must not be missed.
     (1..4).for_each(|partition| bench.send(partition, &hits(i64::from(partition))));
-    wait_until("all hits", PATIENCE, || committed(&bench) == 8);
+    wait_until("all hits", || committed(&bench) == 8);
     let from_start = "SELECT count(*) FROM partition_progress WHERE start_offset = 0";
     assert_eq!(bench.count(from_start), 4);
     running.stop();
@@ -98,7 +96,7 @@ fn only_instance_with_static_membership_goes_on_at_once_after_a_kill() {
     let Some(bench) = bench("static", 4) else { return };
     let bench = bench
         .with("HITSTREAM_KAFKA__PROPERTIES__GROUP_INSTANCE_ID", "one")
-        .with("HITSTREAM_KAFKA__PROPERTIES__SESSION_TIMEOUT_MS", "45000");
+        .with("HITSTREAM_KAFKA__PROPERTIES__SESSION_TIMEOUT_MS", "300000");
     let mut traffic = Traffic::start(&bench, &["--rate", "3000"]);
     traffic.wait_for_records();
     let first = start_all(&bench, 1).remove(0);
@@ -107,7 +105,7 @@ fn only_instance_with_static_membership_goes_on_at_once_after_a_kill() {
     let started = Instant::now();
     let second = start(&bench);
     // Far below the session timeout, which a dynamic member would have to wait for.
-    wait_until("it counts", Duration::from_secs(30), || committed(&bench) > before);
+    wait_until("it counts", || committed(&bench) > before);
     eprintln!("counted again {:?} after its start", started.elapsed());
     traffic.finish_counted(&bench);
     second.stop();
@@ -116,7 +114,7 @@ fn only_instance_with_static_membership_goes_on_at_once_after_a_kill() {
 
 /// A bench whose instances' sessions outlast the test: what is taken over was let go.
 fn long_session(name: &str) -> Option<(Bench, Traffic)> {
-    let bench = bench(name, 4)?.with("HITSTREAM_KAFKA__PROPERTIES__SESSION_TIMEOUT_MS", "45000");
+    let bench = bench(name, 4)?.with("HITSTREAM_KAFKA__PROPERTIES__SESSION_TIMEOUT_MS", "300000");
     let mut traffic = Traffic::start(&bench, &["--rate", "2000"]);
     traffic.wait_for_records();
     Some((bench, traffic))
@@ -125,7 +123,7 @@ fn long_session(name: &str) -> Option<(Bench, Traffic)> {
 /// Waits far less than a session until another instance is given all partitions.
 fn taken_over(bench: &Bench, mut traffic: Traffic) {
     let other = start(bench);
-    wait_until("another takes over", Duration::from_secs(30), || owned(bench, &other) == 4);
+    wait_until("another takes over", || owned(bench, &other) == 4);
     traffic.finish_counted(bench);
     other.stop();
     traffic.settle(bench);
@@ -136,7 +134,7 @@ fn group_is_left_also_by_an_instance_that_is_stopped_between_two_generations() {
     let Some((bench, traffic)) = long_session("left_between") else { return };
     let mut running =
         bench.hitstream(&["run"]).env("FAILPOINTS", "consumer::before_batch=panic").start();
-    wait_until("it waits for seconds before it starts again", PATIENCE, || {
+    wait_until("it waits for seconds before it starts again", || {
         running.stderr().contains("10 crashes in a minute")
     });
     let starts = running.stderr().matches("pipeline started").count();
@@ -184,7 +182,7 @@ fn two_processes_with_one_group_instance_id_do_not_fight() {
     let ended = first.finish();
     assert_eq!(ended.code, Some(64), "{ended}");
     assert!(ended.stderr.contains("group.instance.id"), "{ended}");
-    wait_until("the second has all", PATIENCE, || owned(&bench, &second) == 4);
+    wait_until("the second has all", || owned(&bench, &second) == 4);
     traffic.finish_counted(&bench);
     second.stop();
     traffic.settle(&bench);

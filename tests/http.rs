@@ -9,12 +9,11 @@ use serde_json::Value;
 use crate::support::Bench;
 use crate::support::hit::Hit;
 use crate::support::http::{Answer, address, get, request, samples};
-use crate::support::process::{Hitstream, Running, wait_until};
+use crate::support::process::{Hitstream, PATIENCE, Running, wait_until, wait_within};
 use crate::support::proxy::{Fate, Proxy};
 use crate::support::server::Server;
 use crate::support::traffic::committed;
 
-const PATIENCE: Duration = Duration::from_secs(60);
 const TOKEN: &str = "0123456789abcdef-canary";
 
 /// A topic of two partitions with a hit in each.
@@ -31,7 +30,7 @@ fn bench(name: &str) -> Option<Bench> {
 fn ready(bench: &Bench) -> (Running, String) {
     let mut running = bench.hitstream(&["run"]).start();
     let at = address(&mut running);
-    wait_until("it is ready", PATIENCE, || get(&at, "/readyz").status == 200);
+    wait_until("it is ready", || get(&at, "/readyz").status == 200);
     (running, at)
 }
 
@@ -57,7 +56,7 @@ fn health(at: &str, env: &[(&str, &str)]) -> (Option<i32>, Value) {
 fn scrape_of_a_running_instance_is_what_prometheus_reads() {
     let Some(bench) = bench("scrape") else { return };
     let (running, at) = ready(&bench);
-    wait_until("it counts", PATIENCE, || committed(&bench) == 2);
+    wait_until("it counts", || committed(&bench) == 2);
     let answer = get(&at, "/metrics");
     assert_eq!(answer.status, 200);
     assert!(answer.head.contains("content-type: text/plain; version=0.0.4\r\n"), "{answer:?}");
@@ -109,9 +108,7 @@ fn instance_is_not_ready_while_postgresql_is_away_and_says_why() {
     // It answers before there is anything to be connected to.
     let mut running = bench.hitstream(&["run"]).start();
     let at = address(&mut running);
-    wait_until("why it waits", PATIENCE, || {
-        reason(&get(&at, "/readyz"), "postgres").contains("refused")
-    });
+    wait_until("why it waits", || reason(&get(&at, "/readyz"), "postgres").contains("refused"));
     assert_eq!(get(&at, "/healthz").status, 200);
     let scraped = samples(&get(&at, "/metrics").body);
     assert!(scraped.contains(&("hitstream_ready".to_owned(), 0.0)), "{scraped:?}");
@@ -125,11 +122,11 @@ fn instance_is_not_ready_while_postgresql_is_away_and_says_why() {
     let told = Hitstream::new(&["check", "--health", "--url", &format!("http://{at}/")]).finish();
     assert!(told.stdout.contains("postgres  fail") && told.stdout.contains("not ready"), "{told}");
     postgres.start_again();
-    wait_until("it is ready", PATIENCE, || get(&at, "/readyz").status == 200);
+    wait_until("it is ready", || get(&at, "/readyz").status == 200);
     postgres.kill("QUIT");
-    wait_until("it notices", PATIENCE, || !reason(&get(&at, "/readyz"), "postgres").is_empty());
+    wait_until("it notices", || !reason(&get(&at, "/readyz"), "postgres").is_empty());
     postgres.start_again();
-    wait_until("it is ready again", PATIENCE, || get(&at, "/readyz").status == 200);
+    wait_until("it is ready again", || get(&at, "/readyz").status == 200);
     running.stop();
 }
 
@@ -143,10 +140,10 @@ fn commits_that_do_not_follow_are_a_reason_while_records_wait() {
     bench.set("HITSTREAM_HEALTH__STALL", "2s");
     bench.set("HITSTREAM_WATERMARK__IDLE_TIMEOUT", "10m");
     let (running, at) = ready(&bench);
-    wait_until("it counts", PATIENCE, || committed(&bench) == 2);
+    wait_until("it counts", || committed(&bench) == 2);
     // Nothing comes, and nothing is committed: that is no stall.
     let begin = Instant::now();
-    wait_until("the limit passes", PATIENCE, || {
+    wait_until("the limit passes", || {
         assert_eq!(get(&at, "/readyz").status, 200);
         begin.elapsed() > Duration::from_secs(3)
     });
@@ -154,7 +151,7 @@ fn commits_that_do_not_follow_are_a_reason_while_records_wait() {
     bench.send(0, &[Hit::at(1).host("h").record()]);
     assert!(proxy.wait_for_hold(PATIENCE));
     // Longer, and the commit itself would be missed.
-    wait_until("it is noticed", Duration::from_secs(8), || {
+    wait_within("it is noticed", Duration::from_secs(8), || {
         reason(&get(&at, "/readyz"), "commits").contains("partition 0")
     });
     let (code, json) = health(&at, &[]);
@@ -162,7 +159,7 @@ fn commits_that_do_not_follow_are_a_reason_while_records_wait() {
     assert_eq!(json["lag_records"], 1, "{json}");
     assert!(json["reasons"].as_object().unwrap().len() == 1, "{json}");
     proxy.release(true);
-    wait_until("it is ready again", PATIENCE, || get(&at, "/readyz").status == 200);
+    wait_until("it is ready again", || get(&at, "/readyz").status == 200);
     let ended = running.stop();
     assert!(ended.stderr.contains("nothing of partition 0 is committed for"), "{ended}");
     bench.set("POSTGRES_URL", direct);
@@ -174,9 +171,9 @@ fn marker_of_a_transaction_at_the_end_is_no_stall() {
     let bench = bench.with("HITSTREAM_HEALTH__STALL", "1s");
     bench.send_in_transaction(0, &[Hit::at(1).host("h").record()]);
     let (running, at) = ready(&bench);
-    wait_until("it counts", PATIENCE, || committed(&bench) >= 3);
+    wait_until("it counts", || committed(&bench) >= 3);
     let begin = Instant::now();
-    wait_until("the limit passes", PATIENCE, || {
+    wait_until("the limit passes", || {
         let answer = get(&at, "/readyz");
         assert_eq!(answer.status, 200, "{answer:?}");
         begin.elapsed() > Duration::from_secs(4)
@@ -231,9 +228,7 @@ fn token_is_wanted_and_never_shown() {
     }
     assert_eq!(request(&at, "GET /metrics", &[&bearer]).status, 200);
     assert_eq!(get(&at, "/healthz").status, 200);
-    wait_until("it is ready", PATIENCE, || {
-        health(&at, &[("HITSTREAM_HTTP__TOKEN", TOKEN)]).0 == Some(0)
-    });
+    wait_until("it is ready", || health(&at, &[("HITSTREAM_HTTP__TOKEN", TOKEN)]).0 == Some(0));
     let (code, json) = health(&at, &[]);
     assert_eq!(code, Some(64));
     assert!(json["error"].as_str().unwrap().contains("HITSTREAM_HTTP__TOKEN"), "{json}");

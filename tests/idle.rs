@@ -7,8 +7,6 @@ use crate::support::hit::Hit;
 use crate::support::process::wait_until;
 use crate::support::traffic::committed;
 
-const PATIENCE: Duration = Duration::from_secs(60);
-
 fn bench(name: &str, partitions: i32, idle_timeout: &str) -> Option<Bench> {
     let bench = Bench::new(name)?
         .with("HITSTREAM_FLUSH__INTERVAL", "100ms")
@@ -33,18 +31,16 @@ fn partitions_that_are_quiet_no_longer_hold_the_frontier_until_they_wake() {
     bench.send(0, &[hit(0), hit(900)]);
     bench.send(2, &[hit(30)]);
     let running = bench.hitstream(&["run"]).start();
-    wait_until("the first window is final", PATIENCE, || finals(&bench) == 2);
+    wait_until("the first window is final", || finals(&bench) == 2);
     bench.send(2, &[(Some(b"no hit".to_vec()), None)]);
     let claims = "SELECT count(*) FROM partition_progress WHERE idle_until > now()";
-    wait_until("every partition is claimed, all being quiet", PATIENCE, || {
-        bench.count(claims) == 3
-    });
+    wait_until("every partition is claimed, all being quiet", || bench.count(claims) == 3);
     // A hit that a waking partition brings behind the frontier is late; it holds the frontier again.
     bench.send(1, &[hit(10)]);
     let awake =
         "SELECT count(*) FROM partition_progress WHERE partition = 1 AND idle_until IS NULL";
-    wait_until("the hit ends the claim", PATIENCE, || bench.count(awake) == 1);
-    wait_until("the hit is counted", PATIENCE, || committed(&bench) == 5);
+    wait_until("the hit ends the claim", || bench.count(awake) == 1);
+    wait_until("the hit is counted", || committed(&bench) == 5);
     assert_eq!(bench.count("SELECT sum(num_hits)::bigint FROM late_web_traffic"), 1);
     assert_eq!(finals(&bench), 2, "final rows never change");
     let ended = running.stop();
@@ -58,10 +54,10 @@ fn partition_that_nobody_reads_any_more_holds_the_frontier_again() {
     let Some(bench) = bench("unowned", 2, "2s") else { return };
     bench.send(0, &[hit(0), hit(900)]);
     let running = bench.hitstream(&["run"]).start();
-    wait_until("the window is final, partition 1 being idle", PATIENCE, || finals(&bench) == 1);
+    wait_until("the window is final, partition 1 being idle", || finals(&bench) == 1);
     running.kill();
     let claims = "SELECT count(*) FROM partition_progress WHERE idle_until > now()";
-    wait_until("the claims run out", PATIENCE, || bench.count(claims) == 0);
+    wait_until("the claims run out", || bench.count(claims) == 0);
     let frontier = bench.done(&["frontier", "--json"]).json();
     assert_eq!(frontier["partitions"][1]["state"], "holds", "{frontier}");
     assert_eq!(frontier["frontier"], "2024-05-17T12:14:00Z", "it never goes back: {frontier}");
@@ -74,7 +70,7 @@ fn partition_that_is_held_back_is_not_idle_however_long_it_takes() {
     bench.send(0, &[hit(0), hit(1)]);
     bench.send(1, &[hit(0)]);
     let running = bench.hitstream(&["run"]).start();
-    wait_until("the first hits", PATIENCE, || committed(&bench) == 3);
+    wait_until("the first hits", || committed(&bench) == 3);
     let mut sql = bench.sql();
     let mut blocking = sql.transaction().unwrap();
     blocking.batch_execute("LOCK TABLE open_web_traffic IN ACCESS EXCLUSIVE MODE").unwrap();
@@ -83,13 +79,13 @@ fn partition_that_is_held_back_is_not_idle_however_long_it_takes() {
     bench.send(0, &ahead);
     let pass = |what: &str, span: Duration| {
         let begun = Instant::now();
-        wait_until(what, PATIENCE, || begun.elapsed() > span);
+        wait_until(what, || begun.elapsed() > span);
     };
     pass("both epochs are full", Duration::from_secs(2));
     bench.send(1, &(0..50).map(hit).collect::<Vec<_>>());
     pass("several idle timeouts pass", Duration::from_secs(4));
     blocking.rollback().unwrap();
-    wait_until("all hits", PATIENCE, || committed(&bench) == 103);
+    wait_until("all hits", || committed(&bench) == 103);
     running.stop();
     let audit = bench.clean_audit();
     assert_eq!(audit["late"], 0, "no hit came behind the frontier: {audit}");
@@ -116,7 +112,7 @@ fn open_transaction_is_no_end_and_its_markers_are_no_records() {
     bench.send_in_transaction(0, &[hit(0), hit(900)]);
     let running = bench.hitstream(&["run"]).start();
     let claims = "SELECT count(*) FROM partition_progress WHERE idle_until > now()";
-    wait_until("the claim", PATIENCE, || {
+    wait_until("the claim", || {
         bench.sql().query_one(claims, &[]).is_ok_and(|row| row.get::<_, i64>(0) == 1)
     });
     // Behind the two hits lies the marker of the commit.
@@ -138,7 +134,7 @@ fn frontier_is_released_by_hand_and_that_is_recorded() {
 
     bench.send(0, &[hit(0), hit(900)]);
     let running = bench.hitstream(&["run"]).start();
-    wait_until("the hits are counted", PATIENCE, || committed(&bench) == 2);
+    wait_until("the hits are counted", || committed(&bench) == 2);
     let before = bench.done(&["frontier", "--json"]).json();
     assert_eq!(before["frontier"], serde_json::Value::Null, "{before}");
     assert_eq!(before["partitions"][1]["state"], "holds", "{before}");
@@ -150,7 +146,7 @@ fn frontier_is_released_by_hand_and_that_is_recorded() {
     let released = bench.done(&["frontier", "--release", "1"]);
     assert!(released.stdout.contains("partition 1 is released"), "{released}");
     assert!(released.stdout.contains("2024-05-17T12:14:00"), "{released}");
-    wait_until("the first window is final", PATIENCE, || finals(&bench) == 1);
+    wait_until("the first window is final", || finals(&bench) == 1);
     assert_eq!(
         bench.count(
             "SELECT count(*) FROM frontier WHERE note LIKE \'partition 1 released by hand at %\'"
@@ -159,7 +155,7 @@ fn frontier_is_released_by_hand_and_that_is_recorded() {
     );
     // It lasts until the partition\'s next accepted record.
     bench.send(1, &[hit(10)]);
-    wait_until("it wakes", PATIENCE, || {
+    wait_until("it wakes", || {
         let state = bench.done(&["frontier", "--json"]).json();
         state["partitions"][1]["state"] == "holds"
     });

@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde_json::Value;
 
@@ -10,7 +9,6 @@ use crate::support::process::wait_until;
 use crate::support::scratch::Folder;
 use crate::support::{Bench, kafka};
 
-const PATIENCE: Duration = Duration::from_secs(20);
 const COMBINED: &str = r#"203.0.113.9 - - [17/May/2015:10:05:03 +0000] "GET /a HTTP/1.1" 200 512 "http://r.example/" "agent""#;
 const COMMON: &str = r#"203.0.113.9 - - [17/May/2015:10:05:03 +0000] "GET /b HTTP/1.0" 304 -"#;
 const VHOST: &str =
@@ -205,7 +203,7 @@ fn signal_ends_an_import_with_everything_sent_that_was_read() {
         let path = file(&folder, "hits.jsonl", format!("{JSON}\n").repeat(20_000).as_bytes());
         let files = [path.to_str().unwrap(); 500];
         let running = bench.hitstream(&[&["import", "--json"][..], &files].concat()).start();
-        wait_until("records come", PATIENCE, || end_offset(&bench) > 0);
+        wait_until("records come", || end_offset(&bench) > 0);
         running.signal(signal);
         let finished = running.finish();
         assert_eq!(finished.code, Some(0), "{finished}");
@@ -235,7 +233,7 @@ fn signal_ends_an_import_that_waits_for_a_pipe() {
     let mut hitstream = bench.hitstream(&["import", "-", unread.to_str().unwrap()]);
     let running = hitstream.stdin_from(reader).start();
     writer.write_all(format!("{JSON}\n{JSON}\n{{\"not yet").as_bytes()).unwrap();
-    wait_until("records come", PATIENCE, || end_offset(&bench) == 2);
+    wait_until("records come", || end_offset(&bench) == 2);
     running.signal("TERM");
     let finished = running.finish();
     assert_eq!(finished.code, Some(0), "{finished}");

@@ -8,8 +8,6 @@ use crate::support::random::Random;
 use crate::support::traffic::{Traffic, committed};
 use crate::support::{Bench, kafka};
 
-const PATIENCE: Duration = Duration::from_secs(90);
-
 #[test]
 fn three_instances_that_join_leave_and_die_by_chance_count_each_hit_once() {
     const SEED: u64 = 3;
@@ -32,15 +30,13 @@ fn three_instances_that_join_leave_and_die_by_chance_count_each_hit_once() {
             }
             Some(mut running) => {
                 // Before that, SIGTERM ends it as it ends any program.
-                wait_until("it has begun", PATIENCE, || {
-                    running.stderr().contains("pipeline started")
-                });
+                wait_until("it has begun", || running.stderr().contains("pipeline started"));
                 running.stop();
                 left += 1;
             }
         }
         let pause = Instant::now() + Duration::from_millis(random.below(100..1_500));
-        wait_until("the next move", PATIENCE, || {
+        wait_until("the next move", || {
             instances.iter_mut().flatten().for_each(|running| assert!(running.is_running()));
             Instant::now() >= pause
         });
@@ -66,7 +62,7 @@ fn partitions_of_a_killed_instance_are_counted_by_the_others() {
         format!("SELECT count(*) FROM partition_progress WHERE owner LIKE '%:{}'", dead.id());
     dead.kill();
     let killed_at = Instant::now();
-    wait_until("its partitions move", PATIENCE, || bench.count(&left) == 0);
+    wait_until("its partitions move", || bench.count(&left) == 0);
     eprintln!("its partitions were counted again {:?} after the kill", killed_at.elapsed());
     traffic.finish_counted(&bench);
     instances.into_iter().for_each(|running| drop(running.stop()));
@@ -84,12 +80,12 @@ fn instance_that_slept_through_its_session_is_fenced_and_starts_again() {
     let fenced = |sleeper: &mut Running| sleeper.stderr().contains("moved on by another owner");
     // A nap that finds it with nothing read and not committed needs no fence.
     for _ in 0..NAPS {
-        wait_until("it has partitions", PATIENCE, || owned(&bench, &sleeper) > 0);
+        wait_until("it has partitions", || owned(&bench, &sleeper) > 0);
         sleeper.signal("STOP");
-        wait_until("its partitions move", PATIENCE, || owned(&bench, &sleeper) == 0);
+        wait_until("its partitions move", || owned(&bench, &sleeper) == 0);
         let generations = sleeper.stderr().matches("pipeline started").count();
         sleeper.signal("CONT");
-        wait_until("it starts again, or has partitions again", PATIENCE, || {
+        wait_until("it starts again, or has partitions again", || {
             let said = sleeper.stderr();
             said.matches("pipeline started").count() > generations || owned(&bench, &sleeper) > 0
         });
@@ -118,9 +114,9 @@ fn instance_that_slept_through_its_session_comes_back_also_where_brokers_assign(
     let sleeper = instances.remove(0);
     sleeper.signal("STOP");
     // The brokers' session, 45 s unless they are told otherwise.
-    wait_until("its partitions move", PATIENCE, || owned(&bench, &sleeper) == 0);
+    wait_until("its partitions move", || owned(&bench, &sleeper) == 0);
     sleeper.signal("CONT");
-    wait_until("it has partitions again", PATIENCE, || owned(&bench, &sleeper) > 0);
+    wait_until("it has partitions again", || owned(&bench, &sleeper) > 0);
     traffic.finish_counted(&bench);
     let ended = sleeper.stop();
     // Longer than actors.stall_timeout, but none of its actors hung.
@@ -139,9 +135,9 @@ fn instance_that_hangs_amid_a_copy_does_not_hold_up_the_others() {
     // Its session holds the frontier's lock and waits for the rest of the rows.
     let faults = "commit::amid_copy=5*off->1*sleep(25000)->off";
     let hanging = bench.hitstream(&["run"]).env("FAILPOINTS", faults).start();
-    wait_until("it commits", PATIENCE, || owned(&bench, &hanging) > 0);
+    wait_until("it commits", || owned(&bench, &hanging) > 0);
     let mut other = start(&bench);
-    wait_until("its session is ended", PATIENCE, || {
+    wait_until("its session is ended", || {
         other.stderr().contains("another instance hangs amid a commit; its session is ended")
     });
     traffic.finish_counted(&bench);
@@ -166,7 +162,7 @@ fn instances_on_the_same_keys_never_deadlock() {
     let instances = start_all(&bench, 3);
     traffic.finish_counted(&bench);
     let moved = "SELECT count(DISTINCT window_start) FROM aggregated_web_traffic";
-    wait_until("many windows are final", PATIENCE, || bench.count(moved) > 20);
+    wait_until("many windows are final", || bench.count(moved) > 20);
     for ended in instances.into_iter().map(Running::stop) {
         assert!(!ended.stderr.contains("40P01"), "{ended}");
     }

@@ -16,7 +16,6 @@ use crate::support::process::{Running, wait_until};
 use crate::support::server::Server;
 use crate::support::traffic::committed;
 
-const PATIENCE: Duration = Duration::from_secs(90);
 /// How long the records of these tests have waited when they are sent.
 const HOUR: f64 = 3_600.0;
 
@@ -91,11 +90,9 @@ fn partition_that_nobody_counts_is_told_of_with_its_lag_and_its_age() {
     let bench = bench.with("HITSTREAM_FLUSH__INTERVAL", "100ms");
     bench.create_topic(2);
     let (running, at) = start(&bench);
-    wait_until("it has both", PATIENCE, || {
-        by_partition(&at, "hitstream_partition_lag_records").len() == 2
-    });
+    wait_until("it has both", || by_partition(&at, "hitstream_partition_lag_records").len() == 2);
     let idler = Idler::join(&bench);
-    wait_until("it has one, and knows of both", PATIENCE, || {
+    wait_until("it has one, and knows of both", || {
         by_partition(&at, "hitstream_partition_lag_records").len() == 1
             && by_partition(&at, "hitstream_group_lag_records").len() == 2
     });
@@ -105,7 +102,7 @@ fn partition_that_nobody_counts_is_told_of_with_its_lag_and_its_age() {
         bench.send(partition, &old(3));
     }
     let due = BTreeMap::from([(own, 0.0), (other, 3.0)]);
-    wait_until("what nobody counts is told", PATIENCE, || {
+    wait_until("what nobody counts is told", || {
         by_partition(&at, "hitstream_group_lag_records") == due
     });
     assert_eq!(committed(&bench), 3);
@@ -120,14 +117,14 @@ fn partition_that_nobody_counts_is_told_of_with_its_lag_and_its_age() {
         bench.send(partition, &old(3));
     }
     let (running, at) = start(&bench);
-    wait_until("the age of the other one's is known", PATIENCE, || {
+    wait_until("the age of the other one's is known", || {
         let own = by_partition(&at, "hitstream_partition_lag_seconds");
         let all = by_partition(&at, "hitstream_group_lag_seconds");
         let mut others = all.iter().filter(|(partition, _)| !own.contains_key(partition));
         own.values().eq([&0.0]) && others.all(|(_, age)| *age >= HOUR) && all.len() == 2
     });
     drop(idler);
-    wait_until("all is counted", PATIENCE, || {
+    wait_until("all is counted", || {
         by_partition(&at, "hitstream_group_lag_records")
             == BTreeMap::from([(own, 0.0), (other, 0.0)])
     });
@@ -149,7 +146,7 @@ fn age_of_what_waits_is_that_of_its_record_also_after_a_start() {
     for metric in ["hitstream_partition_lag", "hitstream_group_lag"] {
         let (running, at) = start(&bench);
         let of = |what: &str| by_partition(&at, &format!("{metric}_{what}")).get(&0).copied();
-        wait_until("it says how long they have waited", PATIENCE, || {
+        wait_until("it says how long they have waited", || {
             let age = of("seconds");
             assert!(age.is_none_or(|age| age >= HOUR), "{age:?}: neither zero nor since the start");
             age.is_some()
@@ -159,7 +156,7 @@ fn age_of_what_waits_is_that_of_its_record_also_after_a_start() {
     }
     lock.rollback().unwrap();
     let (running, at) = start(&bench);
-    wait_until("they are counted", PATIENCE, || {
+    wait_until("they are counted", || {
         by_partition(&at, "hitstream_partition_lag_seconds").get(&0) == Some(&0.0)
     });
     assert_eq!(committed(&bench), 2);
@@ -185,18 +182,14 @@ fn lag_is_absent_and_not_zero_before_it_is_known_and_once_brokers_are_away() {
         by_partition(&at, "hitstream_group_lag_records").get(&0) == Some(&0.0)
             && value(&at, "hitstream_lag_unknown") == Some(0.0)
     };
-    wait_until("it is counted, and that is known", PATIENCE, || {
-        committed(&bench) == 1 && is_counted()
-    });
-    wait_until("it is told there, too, once Kafka is seen to be back", PATIENCE, || {
+    wait_until("it is counted, and that is known", || committed(&bench) == 1 && is_counted());
+    wait_until("it is told there, too, once Kafka is seen to be back", || {
         get(&at, "/readyz").json()["lag_records"] == 0
     });
     kafka.kill("KILL");
-    wait_until("it is unknown", PATIENCE, is_unknown);
-    wait_until("it is unknown there, too", PATIENCE, || {
-        get(&at, "/readyz").json()["lag_records"].is_null()
-    });
+    wait_until("it is unknown", is_unknown);
+    wait_until("it is unknown there, too", || get(&at, "/readyz").json()["lag_records"].is_null());
     kafka.start_again();
-    wait_until("it is known again", PATIENCE, is_counted);
+    wait_until("it is known again", is_counted);
     running.stop();
 }

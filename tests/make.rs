@@ -118,7 +118,8 @@ fn recipes_that_are_not_run_name_scripts_that_say_what_they_do() {
         }
     }
     assert!(scripts.contains("scripts/test.sh") && scripts.contains(".ci/run"), "{scripts:?}");
-    scripts.extend(["scripts/setup.sh", "scripts/built.sh"].map(str::to_owned));
+    scripts
+        .extend(["scripts/setup.sh", "scripts/built.sh", "scripts/failures.sh"].map(str::to_owned));
     for script in scripts {
         let mode = std::fs::metadata(root().join(&script)).unwrap().permissions().mode();
         assert_eq!(mode & 0o111, 0o111, "{script} cannot be run");
@@ -141,6 +142,7 @@ fn scripts_refuse_what_they_do_not_know() {
             1,
             "no program hitstream-bench",
         ),
+        ("scripts/failures.sh", 64, "has to be named: scripts/failures.sh LOG"),
         ("scripts/deployment.sh nonsense", 64, "scripts/deployment.sh check"),
         ("tests/containers.sh nonsense", 64, "tests/containers.sh --official"),
         ("make nonsense", 2, "nonsense"),
@@ -150,6 +152,21 @@ fn scripts_refuse_what_they_do_not_know() {
         assert_eq!(output.status.code(), Some(code), "{line}: {said}");
         assert!(said.contains(says), "{line}: {said}");
     }
+}
+
+#[test]
+fn failures_are_told_once_more_without_backtraces() {
+    let checkout = Checkout::new();
+    let log = "test a::b ... FAILED\n\nfailures:\n\n---- a::b stdout ----\n\nthread 'a::b' (7) panicked at tests/a.rs:1:2:\n\
+        left is not right\nstack backtrace:\n   0: core::panicking\n             at ./library/core.rs:80:14\nnote: Some details\n\
+        the last that it said\n\n\nfailures:\n    a::b\n";
+    std::fs::write(checkout.0.path("log"), log).unwrap();
+    assert_eq!(
+        checkout.says("scripts/failures.sh log"),
+        "why a::b failed:\n    thread 'a::b' (7) panicked at tests/a.rs:1:2:\n    left is not right\n    the last that it said\n"
+    );
+    std::fs::write(checkout.0.path("log"), "test a::b ... ok\n").unwrap();
+    assert_eq!(checkout.says("scripts/failures.sh log"), "");
 }
 
 #[test]

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use crate::support::Bench;
 use crate::support::hit::{Hit, millis};
@@ -11,8 +10,6 @@ use crate::support::http::{address, get, samples};
 use crate::support::monitoring::tool;
 use crate::support::process::{Running, wait_until};
 use crate::support::traffic::committed;
-
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A scrape: series and values.
 struct Scrape(BTreeMap<String, f64>);
@@ -60,7 +57,7 @@ fn bench(name: &str) -> Option<Bench> {
 fn counted(bench: &Bench) -> (Running, String) {
     let mut running = bench.hitstream(&["run"]).start();
     let at = address(&mut running);
-    wait_until("all is counted", PATIENCE, || committed(bench) == 8);
+    wait_until("all is counted", || committed(bench) == 8);
     (running, at)
 }
 
@@ -72,7 +69,7 @@ fn metrics_say_what_the_tables_say() {
         bench.count(&format!("SELECT sum({column})::bigint FROM partition_progress")) as f64
     };
     // The writer tells of a commit after PostgreSQL does.
-    wait_until("it is told", PATIENCE, || {
+    wait_until("it is told", || {
         Scrape::of(&at).value("hitstream_committed_records_total") == ledger("records")
     });
     let scrape = Scrape::of(&at);
@@ -126,7 +123,7 @@ fn metrics_say_what_the_tables_say() {
         assert_eq!(scrape.value(&series("lag_records")), 0.0);
         assert_eq!(scrape.value(&series("lag_seconds")), 0.0);
     }
-    wait_until("what is open is counted", PATIENCE, || {
+    wait_until("what is open is counted", || {
         let scrape = Scrape::of(&at);
         let rows = |rollup| format!("SELECT count(*) FROM open_{rollup}");
         ["web_traffic", "web_traffic_by_country"].iter().all(|rollup| {
@@ -139,7 +136,7 @@ fn metrics_say_what_the_tables_say() {
     let watermark = bench.count(watermark) as f64;
     let series = "hitstream_partition_watermark_timestamp_seconds{partition=\"0\"}";
     assert_eq!(scrape.value(series), watermark);
-    wait_until("the finalizer has looked", PATIENCE, || {
+    wait_until("the finalizer has looked", || {
         let scrape = Scrape::of(&at);
         scrape.0.contains_key("hitstream_frontier_holder{partition=\"2\"}")
             && scrape.value("hitstream_newest_watermark_timestamp_seconds") == watermark
@@ -147,15 +144,15 @@ fn metrics_say_what_the_tables_say() {
     assert_eq!(Scrape::of(&at).sum("hitstream_frontier_holder"), 1.0);
     // With a hit in it the frontier moves, and partition 1 holds it, for its watermark is the least.
     bench.send(2, &[Hit::at(2_000).record()]);
-    wait_until("the frontier moves", PATIENCE, || {
+    wait_until("the frontier moves", || {
         Scrape::of(&at).0.contains_key("hitstream_frontier_holder{partition=\"1\"}")
     });
     let frontier = "SELECT extract(epoch FROM f)::bigint FROM frontier";
-    wait_until("it is told", PATIENCE, || {
+    wait_until("it is told", || {
         let told = Scrape::of(&at).value("hitstream_frontier_timestamp_seconds");
         told > 0.0 && told == bench.count(frontier) as f64
     });
-    wait_until("windows are final", PATIENCE, || {
+    wait_until("windows are final", || {
         Scrape::of(&at).value("hitstream_final_windows_total") == 1.0
     });
     assert_eq!(bench.count("SELECT count(DISTINCT window_start) FROM aggregated_web_traffic"), 1);
@@ -181,7 +178,7 @@ fn every_documented_metric_is_served_and_every_served_one_is_documented() {
         let types = body.lines().filter_map(|line| line.strip_prefix("# TYPE "));
         types.filter_map(|line| Some(line.split_once(' ')?.0.to_owned())).collect()
     };
-    wait_until("everything was measured once", PATIENCE, || served().is_superset(&documented));
+    wait_until("everything was measured once", || served().is_superset(&documented));
     let unknown: Vec<_> = served().difference(&documented).cloned().collect();
     assert!(unknown.is_empty(), "not in docs/METRICS.md: {unknown:?}");
     // Prometheus' own word on names, types and help.

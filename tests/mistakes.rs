@@ -427,7 +427,7 @@ fn mistakes_are_answered_beside_tables_that_do_not_fit() {
 fn mistakes_are_answered_beside_a_running_instance() {
     let Some(bench) = counted("mistakes_running") else { return };
     let running = bench.hitstream(&["run"]).start();
-    wait_until("it shows that it runs", LIMIT, || {
+    wait_until("it shows that it runs", || {
         // Its first connection, which looks after the tables, holds no such lock.
         let query = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock' AND granted \
              AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";

@@ -17,7 +17,6 @@ use crate::support::process::wait_until;
 use crate::support::scratch::Folder;
 use crate::support::traffic::committed;
 
-const PATIENCE: Duration = Duration::from_secs(60);
 /// Rates want samples, and rules samples of those.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(120);
 
@@ -42,14 +41,14 @@ fn send_odd_ones(bench: &Bench) {
     bench.send(0, &[Hit::at(0).host("h").record()]);
     bench.send(1, &[Hit::at(3_600).host("h").record()]);
     let frontier = "SELECT (extract(epoch FROM f) * 1000)::bigint FROM frontier WHERE isfinite(f)";
-    wait_until("all are idle, and the newest decides", PATIENCE, || {
+    wait_until("all are idle, and the newest decides", || {
         let moved = bench.sql().query_opt(frontier, &[]).ok().flatten();
         moved.is_some_and(|row| row.get::<_, i64>(0) == crate::support::hit::millis(3_540))
     });
     let diverted = Hit::at(30).host("h").record();
     let sanitised = Hit::at(40).host("h").referrer("a\0b").record();
     bench.send(0, &[diverted, sanitised]);
-    wait_until("they are counted", PATIENCE, || committed(bench) == 4);
+    wait_until("they are counted", || committed(bench) == 4);
 }
 
 /// Runs every query of the dashboards in a folder; none may have nothing to show.
@@ -75,7 +74,7 @@ fn every_query_of_the_dashboards_is_answered_by_the_live_pipeline() {
     // Of the last half hour, so that windows are final; late hits, and records that are none, among them.
     let past = ["--count", "20000", "--step", "90ms", "--late", "2%", "--malformed", "2%"];
     bench.done(&[&["generate"], &past[..]].concat());
-    wait_until("it counts", PATIENCE, || committed(&bench) == 20_004);
+    wait_until("it counts", || committed(&bench) == 20_004);
     let live = ["--rate", "200", "--late", "2%", "--malformed", "2%"];
     let traffic = bench.hitstream(&[&["generate"], &live[..]].concat()).start();
     // Each query is asked; those of a first try may be too early for what is looked at now and then.
@@ -182,12 +181,12 @@ fn alert_of_one_instance_holds_back_what_follows_there_and_nothing_of_the_others
         "HitstreamNoCommits b:8080",
         "HitstreamPostgresAway a:8080",
     ];
-    wait_until("each is judged", PATIENCE, || {
+    wait_until("each is judged", || {
         alertmanager.alerts("--inhibited") == follows && alertmanager.alerts("--active") == told
     });
     // Where no instance works, that explains the whole pipeline; and what is wrong at each explains that.
     fire("NoInstanceReady", &[]);
     fire("KafkaAway", &b);
     let told = ["HitstreamKafkaAway b:8080", "HitstreamPostgresAway a:8080"];
-    wait_until("each is explained", PATIENCE, || alertmanager.alerts("--active") == told);
+    wait_until("each is explained", || alertmanager.alerts("--active") == told);
 }

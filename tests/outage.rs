@@ -8,8 +8,6 @@ use crate::support::random::Random;
 use crate::support::server::Server;
 use crate::support::traffic::{Traffic, committed, owners};
 
-const PATIENCE: Duration = Duration::from_secs(90);
-
 /// Resident memory of a process, in MiB.
 fn resident_mib(running: &Running) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", running.id())).unwrap();
@@ -28,7 +26,7 @@ fn postgresql_that_stops_at_once_and_comes_back() {
     let mut running = bench.hitstream(&["run"]).start();
     for _ in 0..3 {
         let before = committed(&bench);
-        wait_until("commits", PATIENCE, || committed(&bench) > before);
+        wait_until("commits", || committed(&bench) > before);
         postgres.kill("QUIT");
         running.run_for(Duration::from_millis(700));
         postgres.start_again();
@@ -51,7 +49,7 @@ fn membership_is_kept_and_memory_bounded_while_postgresql_is_away() {
     let mut traffic = Traffic::start(&bench, &["--rate", "5000", "--count", "150000"]);
     traffic.wait_for_records();
     let mut running = bench.hitstream(&["run"]).start();
-    wait_until("commits", PATIENCE, || committed(&bench) > 0);
+    wait_until("commits", || committed(&bench) > 0);
     postgres.kill("QUIT");
     running.run_for(Duration::from_secs(10));
     let amid = resident_mib(&running);
@@ -62,7 +60,7 @@ fn membership_is_kept_and_memory_bounded_while_postgresql_is_away() {
     assert!(after < amid + 16, "{amid} MiB, then {after} MiB");
     postgres.start_again();
     traffic.finish_counted(&bench);
-    wait_until("all is committed", PATIENCE, || committed(&bench) == 150_000);
+    wait_until("all is committed", || committed(&bench) == 150_000);
     let ended = running.stop();
     assert_eq!(ended.stderr.matches("the group assigns partitions").count(), 1, "{ended}");
     assert_eq!(ended.stderr.matches("the group revokes partitions").count(), 0, "{ended}");
@@ -83,7 +81,7 @@ fn writer_whose_session_is_ended_again_and_again() {
     let mut ended = 0;
     let terminate = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
          WHERE datname = current_database() AND application_name LIKE 'hitstream/%' AND xact_start IS NOT NULL";
-    wait_until("it commits all the same", PATIENCE, || {
+    wait_until("it commits all the same", || {
         ended += sql.query_one(terminate, &[]).unwrap().get::<_, i64>(0);
         running.run_for(Duration::from_millis(random.below(50..500)));
         !traffic.is_running() && ended > 2 && committed(&bench) > 0
@@ -104,13 +102,13 @@ fn kafka_that_is_killed_and_comes_back() {
     let mut running = bench.hitstream(&["run"]).start();
     for _ in 0..2 {
         let before = committed(&bench);
-        wait_until("commits", PATIENCE, || committed(&bench) > before);
+        wait_until("commits", || committed(&bench) > before);
         kafka.kill("KILL");
         running.run_for(Duration::from_secs(2));
         kafka.start_again();
     }
     traffic.finish_counted(&bench);
-    wait_until("all is committed", PATIENCE, || committed(&bench) >= 50_000);
+    wait_until("all is committed", || committed(&bench) >= 50_000);
     let ended = running.stop();
     assert!(ended.logged("pipeline ended", "generations").as_u64() < Some(4), "{ended}");
     traffic.settle(&bench);
@@ -134,13 +132,13 @@ fn password_that_is_changed_while_running_is_retried_with_the_reason() {
     let mut traffic = Traffic::start(&bench, &["--rate", "2000", "--count", "20000"]);
     traffic.wait_for_records();
     let mut running = bench.hitstream(&["run"]).start();
-    wait_until("commits", PATIENCE, || committed(&bench) > 0);
+    wait_until("commits", || committed(&bench) > 0);
     let rotate = |password: &str| format!("ALTER ROLE {role} PASSWORD '{password}'");
     sql.batch_execute(&rotate("second")).unwrap();
     let terminate =
         format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{role}'");
     sql.batch_execute(&terminate).unwrap();
-    wait_until("the reason", PATIENCE, || {
+    wait_until("the reason", || {
         let said = running.stderr();
         said.contains("not ready") && said.contains("password authentication failed")
     });
@@ -148,7 +146,7 @@ fn password_that_is_changed_while_running_is_retried_with_the_reason() {
     assert!(!running.stderr().contains("second") && !running.stderr().contains("first@"));
     sql.batch_execute(&rotate("first")).unwrap();
     traffic.finish_counted(&bench);
-    wait_until("all is committed", PATIENCE, || committed(&bench) == 20_000);
+    wait_until("all is committed", || committed(&bench) == 20_000);
     running.stop();
     bench.set("POSTGRES_URL", owner_url);
     traffic.settle(&bench);
@@ -162,11 +160,11 @@ fn second_signal_ends_at_once_what_cannot_be_committed() {
     let mut traffic = Traffic::start(&bench, &["--rate", "2000", "--count", "10000"]);
     traffic.wait_for_records();
     let mut running = bench.hitstream(&["run"]).start();
-    wait_until("commits", PATIENCE, || committed(&bench) > 0);
+    wait_until("commits", || committed(&bench) > 0);
     postgres.kill("QUIT");
     traffic.finish();
     running.signal("TERM");
-    wait_until("it stops", PATIENCE, || running.stderr().contains("a second signal stops at once"));
+    wait_until("it stops", || running.stderr().contains("a second signal stops at once"));
     assert!(running.is_running(), "it tries to commit");
     let told = Instant::now();
     running.signal("TERM");
@@ -189,17 +187,17 @@ fn partitions_of_an_instance_that_dies_while_postgresql_is_away_are_taken_up_whe
     let mut traffic = Traffic::start(&bench, &["--rate", "2000", "--count", "40000"]);
     traffic.wait_for_records();
     let (mut stays, dies) = (bench.hitstream(&["run"]).start(), bench.hitstream(&["run"]).start());
-    wait_until("both commit", PATIENCE, || owners(&bench) == 2);
+    wait_until("both commit", || owners(&bench) == 2);
     let assigned =
         |running: &mut Running| running.stderr().matches("the group assigns partitions").count();
     let before = assigned(&mut stays);
     postgres.kill("QUIT");
     dies.kill();
-    wait_until("the group gives them", PATIENCE, || assigned(&mut stays) > before);
+    wait_until("the group gives them", || assigned(&mut stays) > before);
     stays.run_for(Duration::from_secs(3));
     postgres.start_again();
     traffic.finish_counted(&bench);
-    wait_until("all is committed", PATIENCE, || committed(&bench) == 40_000);
+    wait_until("all is committed", || committed(&bench) == 40_000);
     stays.stop();
     traffic.settle(&bench);
 }
@@ -212,12 +210,12 @@ fn idle_pipeline_is_not_ready_as_long_as_postgresql_is_away() {
     bench.create_topic(2);
     let mut running = bench.hitstream(&["run"]).start();
     let ready = |running: &mut Running| running.stderr().matches("\"ready\"").count();
-    wait_until("it is ready", PATIENCE, || ready(&mut running) == 1);
+    wait_until("it is ready", || ready(&mut running) == 1);
     postgres.kill("QUIT");
-    wait_until("it notices", PATIENCE, || running.stderr().contains("not ready"));
+    wait_until("it notices", || running.stderr().contains("not ready"));
     running.run_for(Duration::from_secs(3));
     assert_eq!(ready(&mut running), 1, "it did not answer since: {}", running.stderr());
     postgres.start_again();
-    wait_until("it is ready again", PATIENCE, || ready(&mut running) == 2);
+    wait_until("it is ready again", || ready(&mut running) == 2);
     running.stop();
 }

@@ -187,11 +187,10 @@ fn start_waits_for_a_table_that_is_held_and_empties_it_then() {
     // As a dump does.
     sql.batch_execute("BEGIN; LOCK TABLE ip_locations IN ACCESS SHARE MODE").unwrap();
     let mut running = bench.hitstream(&["run"]).start();
-    let patience = std::time::Duration::from_secs(30);
-    wait_until("it says so", patience, || running.stderr().contains("is not emptied"));
+    wait_until("it says so", || running.stderr().contains("is not emptied"));
     sql.batch_execute("COMMIT").unwrap();
     let left = "SELECT count(*) FROM ip_locations";
-    wait_until("it is empty", patience, || bench.count(left) == 0);
+    wait_until("it is empty", || bench.count(left) == 0);
     running.stop();
 }
 

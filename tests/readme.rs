@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use crate::make;
 use crate::support::Bench;
@@ -10,8 +9,6 @@ use crate::support::hit::Hit;
 use crate::support::process::{Hitstream, wait_until};
 use crate::support::scratch::Folder;
 use crate::support::traffic::committed;
-
-const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -193,7 +190,7 @@ fn every_command_of_the_readme_works() {
     bench.send(0, &[Hit::at(0).host("h").record()]);
     let all = crate::support::kafka::end(&bench.kafka_url, &bench.topic);
     let running = bench.hitstream(&["--env-file", stream.to_str().unwrap(), "run"]).start();
-    wait_until("it counts", PATIENCE, || committed(&bench) == all);
+    wait_until("it counts", || committed(&bench) == all);
     running.stop();
 }
 

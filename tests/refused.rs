@@ -10,7 +10,6 @@ use crate::support::process::{Finished, wait_until};
 use crate::support::{Bench, kafka};
 
 const PARTITIONS: i32 = 3;
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A bench whose tables are there, so that a test can put a constraint on them.
 fn prepared(bench: Option<Bench>, ddl: &str) -> Option<Bench> {
@@ -239,14 +238,12 @@ fn nothing_is_lost_where_not_even_rejected_records_are_taken() {
 
     // Without an end in sight it waits for someone to mend that, trying less and less often.
     let mut running = bench.hitstream(&["run"]).start();
-    wait_until("it says so", Duration::from_secs(20), || {
-        running.stderr().contains("does not take rejected records")
-    });
+    wait_until("it says so", || running.stderr().contains("does not take rejected records"));
     running.run_for(Duration::from_secs(1));
     let generations = running.stderr().matches("pipeline started").count();
     assert!(generations <= 9, "{generations} generations");
     bench.sql().batch_execute("ALTER TABLE rejected_events DROP CONSTRAINT none").unwrap();
-    wait_until("it goes on", Duration::from_secs(20), || {
+    wait_until("it goes on", || {
         bench.count("SELECT sum(next_offset)::bigint FROM partition_progress") == 2
     });
     running.signal("TERM");
@@ -307,7 +304,7 @@ fn window_that_the_final_table_refuses_is_told_to_those_who_watch() {
     };
     send(&[(0, "bad"), (400, "good")]);
     let (running, at) = start();
-    wait_until("it is told", PATIENCE, || refused(&at, 1.0));
+    wait_until("it is told", || refused(&at, 1.0));
     // It is the only one that is final: whether it is only about to be moved shows with time.
     assert_eq!(windows(&bench)[0]["is_final"], true);
     let later = "UPDATE frontier SET updated_at = updated_at - interval '2 minutes'";
@@ -323,7 +320,7 @@ fn window_that_the_final_table_refuses_is_told_to_those_who_watch() {
     );
     // Another one is moved past it.
     send(&[(1_800, "good")]);
-    wait_until("the next is moved", PATIENCE, || {
+    wait_until("the next is moved", || {
         bench.count("SELECT count(*) FROM aggregated_web_traffic") == 1
     });
     assert_eq!(windows(&bench)[0]["is_overdue"], true);
@@ -333,10 +330,8 @@ fn window_that_the_final_table_refuses_is_told_to_those_who_watch() {
     running.stop();
     bench.sql().batch_execute("ALTER TABLE aggregated_web_traffic DROP CONSTRAINT no_bad").unwrap();
     let (running, at) = start();
-    wait_until("it is moved", PATIENCE, || {
-        bench.count("SELECT count(*) FROM aggregated_web_traffic") == 2
-    });
-    wait_until("that is told", PATIENCE, || refused(&at, 0.0));
+    wait_until("it is moved", || bench.count("SELECT count(*) FROM aggregated_web_traffic") == 2);
+    wait_until("that is told", || refused(&at, 0.0));
     assert_eq!(windows(&bench)[0]["is_overdue"], false);
     running.stop();
     bench.clean_audit();

@@ -131,7 +131,7 @@ fn version_and_metrics_tell_the_revision() {
     let mut running = bench.hitstream(&["run"]).start();
     let at = address(&mut running);
     let told = format!("revision=\"{built_of}\",version=\"{number}\"");
-    crate::support::process::wait_until("it is told", std::time::Duration::from_secs(60), || {
+    crate::support::process::wait_until("it is told", || {
         get(&at, "/metrics")
             .body
             .lines()

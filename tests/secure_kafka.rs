@@ -1,7 +1,6 @@
 //! Kafka over TLS, with names and passwords or with certificates: what gets in counts every row, what does not is told why.
 
 use std::thread;
-use std::time::Duration;
 
 use crate::support::Bench;
 use crate::support::certificates::ENCRYPTED_KEY_PASSWORD;
@@ -161,7 +160,7 @@ impl Refused {
         {
             if !ends_a_run && *arguments == ["run"] {
                 let mut running = bench.hitstream(arguments).start();
-                wait_until(says[0], Duration::from_secs(60), || running.stderr().contains(says[0]));
+                wait_until(says[0], || running.stderr().contains(says[0]));
                 let ended = running.stop();
                 assert!(!ended.stderr.contains("not committed in time"), "{name}: {ended}");
                 continue;

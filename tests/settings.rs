@@ -1,15 +1,11 @@
 //! Settings that do not fit what is there: said before anything is read, with the way out.
 
-use std::time::Duration;
-
 use hitstream_actors::writer::postgres::tables_version;
 
 use crate::support::hit::{Hit, millis};
 use crate::support::process::{Finished, Hitstream, wait_until};
 use crate::support::scratch::Folder;
 use crate::support::{Bench, kafka};
-
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A bench with one window final and one open in its tables.
 fn counted(name: &str) -> Option<Bench> {
@@ -90,8 +86,8 @@ fn late_hits_of_windows_of_two_sizes_that_start_together_stay_apart() {
 fn windows_are_not_closed_under_a_running_instance() {
     let Some(mut bench) = counted("close_running") else { return };
     let mut running = bench.hitstream(&["run"]).start();
-    wait_until("it runs", PATIENCE, || running.stderr().contains("pipeline started"));
-    wait_until("it has connected", PATIENCE, || {
+    wait_until("it runs", || running.stderr().contains("pipeline started"));
+    wait_until("it has connected", || {
         let query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
              AND application_name LIKE 'hitstream/%'";
         bench.count(query) > 0
@@ -291,7 +287,7 @@ fn topic_that_does_not_exist_is_a_mistake_where_an_end_is_awaited() {
 fn recreated_topic_is_refused_unless_loss_is_accepted() {
     let Some(mut bench) = counted("recreated") else { return };
     kafka::delete(&bench.kafka_url, &bench.topic);
-    wait_until("deleted", PATIENCE, || !kafka::exists(&bench.kafka_url, &bench.topic));
+    wait_until("deleted", || !kafka::exists(&bench.kafka_url, &bench.topic));
     bench.create_topic(2);
     for partition in 0..2 {
         bench.send(

@@ -12,8 +12,6 @@ use crate::support::kafka;
 use crate::support::process::wait_until;
 use crate::support::traffic::committed;
 
-const PATIENCE: Duration = Duration::from_secs(60);
-
 fn hit(second: i64) -> Sendable {
     Hit::at(second).host("h").record()
 }
@@ -121,10 +119,10 @@ fn claims_releases_and_instances_are_told_while_it_runs() {
     bench.create_topic(2);
     bench.send(0, &[hit(0), hit(900)]);
     let running = bench.hitstream(&["run"]).start();
-    wait_until("the hits are counted", PATIENCE, || committed(&bench) == 2);
-    wait_until("it has committed both partitions", PATIENCE, || owned(&bench, &running) == 2);
+    wait_until("the hits are counted", || committed(&bench) == 2);
+    wait_until("it has committed both partitions", || owned(&bench, &running) == 2);
     let mut idle = Value::Null;
-    wait_until("both are idle", PATIENCE, || {
+    wait_until("both are idle", || {
         idle = status(&bench);
         fields(&idle["partitions"], "state") == ["idle", "idle"]
     });
@@ -139,7 +137,7 @@ fn claims_releases_and_instances_are_told_while_it_runs() {
     running.stop();
 
     let valid = "SELECT count(*) FROM partition_progress WHERE idle_until > now()";
-    wait_until("the claims run out", PATIENCE, || bench.count(valid) == 0);
+    wait_until("the claims run out", || bench.count(valid) == 0);
     let held = status(&bench);
     assert_eq!((&held["held_by"], &held["lag_records"]), (&json!([1]), &json!(0)), "{held}");
     assert_eq!(held["open_windows"][0]["waits_for"], json!([0, 1]));
@@ -205,7 +203,7 @@ fn tables_are_told_also_where_kafka_is_away_or_the_topic_is_another() {
 
     bench.set("KAFKA_URL", brokers);
     kafka::delete(&bench.kafka_url, &bench.topic);
-    wait_until("deleted", PATIENCE, || !kafka::exists(&bench.kafka_url, &bench.topic));
+    wait_until("deleted", || !kafka::exists(&bench.kafka_url, &bench.topic));
     let missing = bench.hitstream(&["status", "--json"]).finish();
     assert_eq!((missing.code, &missing.json()["ledger"]["records"]), (Some(64), &json!(2)));
     bench.create_topic(1);

@@ -8,8 +8,6 @@ use crate::support::hit::Hit;
 use crate::support::process::{Hitstream, wait_until};
 use crate::support::scratch::Folder;
 
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// Stands where systemd listens.
 struct Manager {
     socket: UnixDatagram,
@@ -32,7 +30,7 @@ impl Manager {
     /// Waits for a line; gives how many came before it.
     fn hear(&mut self, what: &str, is_it: impl Fn(&str) -> bool) -> usize {
         let mut found = None;
-        wait_until(what, PATIENCE, || {
+        wait_until(what, || {
             let mut datagram = [0; 4096];
             while let Ok(length) = self.socket.recv(&mut datagram) {
                 let text = String::from_utf8(datagram[..length].to_vec()).unwrap();

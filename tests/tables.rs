@@ -1,7 +1,6 @@
 //! What stands in the tables: every hit once among the events, days where they belong, final rows when they are due.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use postgres::Row;
 use serde_json::Value;
@@ -13,7 +12,6 @@ use crate::support::process::wait_until;
 use crate::support::{Bench, Counts, kafka};
 
 const DAY: i64 = 86_400;
-const PATIENCE: Duration = Duration::from_secs(20);
 const SECOND: i64 = 1_000_000;
 const TRAFFIC: [&str; 12] = [
     "generate",
@@ -129,7 +127,7 @@ fn day_that_was_detached_or_dropped_is_attached_again() {
         }
     };
     let committed = |records: i64| {
-        wait_until("committed", PATIENCE, || {
+        wait_until("committed", || {
             bench.count("SELECT coalesce(sum(records), 0)::bigint FROM partition_progress")
                 == records
         });

@@ -16,7 +16,6 @@ use crate::support::process::{Running, wait_until};
 use crate::support::traffic::committed;
 use crate::support::{Bench, kafka};
 
-const PATIENCE: Duration = Duration::from_secs(90);
 /// Records of the first topic, and of each partition of the next: more, so that reading on in it is possible.
 const FIRST: i64 = 10;
 const NEXT: i64 = 500;
@@ -30,7 +29,7 @@ fn reading(name: &str, settings: &[(&str, &str)]) -> Option<(Bench, Running)> {
     bench.create_topic(2);
     (0..2).for_each(|partition| send(&bench, partition, FIRST));
     let running = bench.hitstream(&["run"]).start();
-    wait_until("the topic is read", PATIENCE, || committed(&bench) == 2 * FIRST);
+    wait_until("the topic is read", || committed(&bench) == 2 * FIRST);
     Some((bench, running))
 }
 
@@ -41,7 +40,7 @@ fn send(bench: &Bench, partition: i32, hits: i64) {
 
 fn delete(bench: &Bench) {
     kafka::delete(&bench.kafka_url, &bench.topic);
-    wait_until("deleted", PATIENCE, || !kafka::exists(&bench.kafka_url, &bench.topic));
+    wait_until("deleted", || !kafka::exists(&bench.kafka_url, &bench.topic));
 }
 
 /// While the instance is frozen: when it wakes it fetches from where it was, and there are records.
@@ -69,7 +68,7 @@ fn recreated_topic_is_read_from_its_start_where_loss_is_accepted() {
     let settings = [("HITSTREAM_KAFKA__ON_DATA_LOSS", "continue")];
     let Some((bench, running)) = reading("recreated_on", &settings) else { return };
     recreate(&bench, &running);
-    wait_until("both are read", PATIENCE, || committed(&bench) == 2 * (FIRST + NEXT));
+    wait_until("both are read", || committed(&bench) == 2 * (FIRST + NEXT));
     running.stop();
     bench.clean_audit();
     let all = "SELECT count(DISTINCT (incarnation, partition, \"offset\")) FROM processed_events";
@@ -142,7 +141,7 @@ fn late_news_of_a_former_topic_starts_no_incarnation_anew() {
 fn deleted_topic_is_no_readiness_and_leaves_what_was_read() {
     let Some((bench, mut running)) = reading("deleted_live", &[]) else { return };
     delete(&bench);
-    wait_until("that is said", PATIENCE, || {
+    wait_until("that is said", || {
         running.stderr().contains("does not exist any more: nothing is left to read")
     });
     assert!(running.is_running());

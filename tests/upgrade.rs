@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use postgres::Client;
 
@@ -11,7 +10,6 @@ use crate::support::process::wait_until;
 use crate::support::traffic::{Traffic, committed, owners};
 use crate::support::{Bench, kafka};
 
-const PATIENCE: Duration = Duration::from_secs(60);
 /// Where the tables of a former version are made.
 const FORMER: &str = "former";
 
@@ -82,7 +80,7 @@ fn every_former_version_of_the_tables_is_taken_over_with_all_that_is_in_it() {
     for (version, _) in former {
         let Some(bench) = bench("upgrade", 3) else { return };
         let traffic = Traffic::start(&bench, &["--rate", "1000"]);
-        wait_until("traffic", PATIENCE, || kafka::end(&bench.kafka_url, &bench.topic) > 1_000);
+        wait_until("traffic", || kafka::end(&bench.kafka_url, &bench.topic) > 1_000);
         // Some of the records are counted by then, in open windows, final ones and late rows.
         bench.done(&["run", "--until-end"]);
         let before = committed(&bench);
@@ -102,7 +100,7 @@ fn former_version_runs_beside_the_next_one_whose_tables_suit_it() {
     let Some(bench) = bench("side_by_side", 4) else { return };
     let mut traffic = Traffic::start(&bench, &["--rate", "500"]);
     let running = start(&bench);
-    wait_until("it counts", PATIENCE, || committed(&bench) > 0);
+    wait_until("it counts", || committed(&bench) > 0);
     // What a next version does to the tables while this one runs: it adds, and says whom that suits.
     let newest = migrations().last().unwrap().0;
     let next = |suits: i32| {
@@ -116,10 +114,10 @@ fn former_version_runs_beside_the_next_one_whose_tables_suit_it() {
     };
     bench.sql().batch_execute(&next(newest)).unwrap();
     let before = committed(&bench);
-    wait_until("it goes on", PATIENCE, || committed(&bench) > before + 200);
+    wait_until("it goes on", || committed(&bench) > before + 200);
     // One of this version that starts now finds tables of the next.
     let second = start(&bench);
-    wait_until("both count", PATIENCE, || owners(&bench) == 2);
+    wait_until("both count", || owners(&bench) == 2);
     let said = second.stop();
     assert!(said.stderr.contains("a newer hitstream has been here"), "{said}");
     running.stop();

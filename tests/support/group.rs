@@ -1,7 +1,5 @@
 //! Instances of one consumer group.
 
-use std::time::Duration;
-
 use super::process::{Running, wait_until};
 use super::traffic::owners;
 use super::{Bench, kafka};
@@ -25,9 +23,7 @@ pub(crate) fn start(bench: &Bench) -> Running {
 /// Starts so many instances and waits until each has partitions.
 pub(crate) fn start_all(bench: &Bench, count: usize) -> Vec<Running> {
     let instances: Vec<Running> = (0..count).map(|_| start(bench)).collect();
-    wait_until("every instance commits", Duration::from_secs(90), || {
-        owners(bench) == i64::try_from(count).unwrap()
-    });
+    wait_until("every instance commits", || owners(bench) == i64::try_from(count).unwrap());
     instances
 }
 

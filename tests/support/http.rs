@@ -28,7 +28,7 @@ impl Answer {
 /// Waits until an instance says where it serves HTTP.
 pub(crate) fn address(running: &mut Running) -> String {
     let mut address = None;
-    wait_until("an address", LIMIT, || {
+    wait_until("an address", || {
         assert!(running.is_running(), "{}", running.stderr());
         let said = running.stderr();
         let mut lines = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());

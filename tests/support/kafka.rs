@@ -75,7 +75,7 @@ pub(crate) fn end(brokers: &str, topic: &str) -> i64 {
 /// A partition's first offset and its end; a broker under load may not lead yet what it was just given.
 fn watermarks(consumer: &BaseConsumer, topic: &str, partition: i32) -> (i64, i64) {
     let mut found = None;
-    wait_until("a broker leads the partition", LIMIT, || {
+    wait_until("a broker leads the partition", || {
         let asked = consumer.fetch_watermarks(topic, partition, LIMIT);
         found = asked.inspect_err(|error| eprintln!("{topic}/{partition}: {error}")).ok();
         found.is_some()

@@ -3,7 +3,6 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use super::http::get;
 use super::process::wait_until;
@@ -59,7 +58,7 @@ impl Alertmanager {
         let url = format!("http://{address}");
         let mut alertmanager = Self { child, amtool, url, _folder: folder };
         let mut is_unavailable = false;
-        wait_until("the Alertmanager is ready", Duration::from_secs(30), || {
+        wait_until("the Alertmanager is ready", || {
             let ended = alertmanager.child.try_wait().unwrap();
             let log = std::fs::read_to_string(alertmanager._folder.path("log")).unwrap();
             is_unavailable = ended.and_then(|ended| ended.code()) == Some(UNAVAILABLE);
@@ -159,7 +158,7 @@ impl Prometheus {
             .spawn()
             .unwrap();
         let mut prometheus = Self { child, address, _folder: folder };
-        wait_until("Prometheus is ready", Duration::from_secs(30), || {
+        wait_until("Prometheus is ready", || {
             let ended = prometheus.child.try_wait().unwrap();
             let log = || std::fs::read_to_string(prometheus._folder.path("log"));
             assert!(ended.is_none(), "{ended:?}: {:?}", log());

@@ -9,7 +9,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// Longest that any command may take here.
-const LIMIT: Duration = Duration::from_secs(120);
+/// How long a test waits for what has to come before it gives up: it takes no time where that comes, and machines are busy.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
+/// Lines that are told of a process that ran when its test failed.
+const LAST_LINES: usize = 30;
 const POLL: Duration = Duration::from_millis(5);
 
 /// A command line about to be run.
@@ -107,9 +110,9 @@ impl Hitstream {
 }
 
 impl Running {
-    /// Waits for its end, at most [`LIMIT`].
+    /// Waits for its end, at most [`PATIENCE`].
     pub(crate) fn finish(mut self) -> Finished {
-        let deadline = Instant::now() + LIMIT;
+        let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return self.finished(status);
@@ -117,7 +120,7 @@ impl Running {
             if Instant::now() > deadline {
                 self.child.kill().unwrap();
                 let status = self.child.wait().unwrap();
-                panic!("still running after {LIMIT:?}: {}", self.finished(status));
+                panic!("still running after {PATIENCE:?}: {}", self.finished(status));
             }
             std::thread::sleep(POLL);
         }
@@ -191,6 +194,12 @@ impl Drop for Running {
         // Both fail where it has ended already.
         drop(self.child.kill());
         drop(self.child.wait());
+        if std::thread::panicking() {
+            let said = self.stderr();
+            let lines: Vec<&str> = said.lines().collect();
+            let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
+            eprintln!("the last that process {} said:\n{}", self.id(), last.join("\n"));
+        }
     }
 }
 
@@ -244,8 +253,15 @@ impl Captured {
     }
 }
 
-/// Waits until `holds`, at most for `limit`; fails with `what` otherwise.
-pub(crate) fn wait_until(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) {
+/// Waits until `holds`, at most for [`PATIENCE`]; fails with `what` otherwise.
+#[track_caller]
+pub(crate) fn wait_until(what: &str, holds: impl FnMut() -> bool) {
+    wait_within(what, PATIENCE, holds);
+}
+
+/// Waits until `holds`, at most for `limit`, which is a rule and not patience; fails with `what` otherwise.
+#[track_caller]
+pub(crate) fn wait_within(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + limit;
     while !holds() {
         assert!(Instant::now() < deadline, "{what}: not within {limit:?}");

@@ -98,7 +98,7 @@ impl SecureKafka {
         let kafka = Self { folder, inner, sasl, mutual, expired, _shell: shell };
         let client: BaseConsumer =
             ClientConfig::new().set("bootstrap.servers", kafka.inner()).create().unwrap();
-        wait_until("the secure Kafka answers", Duration::from_secs(180), || {
+        wait_until("the secure Kafka answers", || {
             let answer = client.fetch_metadata(None, Duration::from_secs(1));
             answer.is_ok_and(|metadata| !metadata.brokers().is_empty())
         });

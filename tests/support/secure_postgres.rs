@@ -3,7 +3,6 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use postgres::{Client, NoTls};
 
@@ -66,7 +65,7 @@ impl SecurePostgres {
             sql.batch_execute(&format!("ALTER SYSTEM SET {setting}")).unwrap();
         }
         postgres.reload();
-        wait_until("it has TLS", Duration::from_secs(10), || {
+        wait_until("it has TLS", || {
             let row = sql.query_one("SELECT current_setting('ssl')", &[]).unwrap();
             row.get::<_, &str>(0) == "on"
         });
@@ -133,7 +132,7 @@ impl SecurePostgres {
         let loaded = "SELECT pg_conf_load_time()::text";
         let before: String = sql.query_one(loaded, &[]).unwrap().get(0);
         sql.batch_execute("SELECT pg_reload_conf()").unwrap();
-        wait_until("the server reads its files again", Duration::from_secs(10), || {
+        wait_until("the server reads its files again", || {
             // A session has read them when its own time is another, and the server before that.
             let now: String = sql.query_one(loaded, &[]).unwrap().get(0);
             now != before

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
 
 use super::process::wait_until;
 use super::scratch::Folder;
@@ -49,7 +48,7 @@ impl Server {
         if let Some(container) = self.fact("cid") {
             let container = container.as_str();
             done(Command::new("docker").args(["kill", "-s", signal, container]));
-            wait_until("the container ends", Duration::from_secs(20), || {
+            wait_until("the container ends", || {
                 let running = ["inspect", "-f", "{{.State.Running}}", container];
                 done(Command::new("docker").args(running)).trim() == "false"
             });
@@ -57,7 +56,7 @@ impl Server {
         }
         let pid = self.pid();
         done(Command::new("kill").args(["-s", signal, &pid]));
-        wait_until("the server ends", Duration::from_secs(20), || {
+        wait_until("the server ends", || {
             let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
             state.is_empty() || state.contains(") Z ")
         });

@@ -1,7 +1,5 @@
 //! Synthetic traffic with everything in it that makes counting hard, and how far it is counted.
 
-use std::time::Duration;
-
 use super::process::{Running, wait_until};
 use super::scratch::Folder;
 use super::{Bench, expected, kafka};
@@ -44,9 +42,7 @@ impl Traffic {
     /// Waits until records flow.
     pub(crate) fn wait_for_records(&mut self) {
         let running = self.running.as_mut().unwrap();
-        wait_until("traffic", Duration::from_secs(20), || {
-            running.stderr().contains("records") || !running.is_running()
-        });
+        wait_until("traffic", || running.stderr().contains("records") || !running.is_running());
     }
 
     /// Whether records are still being sent.
@@ -66,9 +62,7 @@ impl Traffic {
     pub(crate) fn finish_counted(&mut self, bench: &Bench) {
         self.finish();
         let sent = kafka::end(&bench.kafka_url, &bench.topic);
-        wait_until("all that was sent is committed", Duration::from_secs(90), || {
-            committed(bench) == sent
-        });
+        wait_until("all that was sent is committed", || committed(bench) == sent);
     }
 
     /// Reads the rest of the topic and compares all tables with what must be in them.
