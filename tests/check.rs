@@ -120,6 +120,10 @@ fn fresh_services_are_fine_and_nothing_is_made() {
     let idle = bench.hitstream(&["check"]).env("IP_CODING_KEY", "unasked").finish();
     assert!(idle.stdout.contains("is not asked, though there is a key"), "{idle}");
     assert!(!idle.stdout.contains("unasked"), "{idle}");
+    let mut unread = bench.hitstream(&["check"]);
+    unread.env("HITSTREAM_ENRICH__PROVIDERS", "none").env("HITSTREAM_ENRICH__DATABASE", "/absent");
+    let unread = unread.finish();
+    assert!(unread.stdout.contains("enrich.database is set and not read"), "{unread}");
     bench.done(&["migrate"]);
     Checked::new(&bench, 0).assert_results(&[("progress", "skipped")]);
     let words = bench.done(&["check"]).stdout;

@@ -83,9 +83,9 @@ fn world(code: &'static str) -> Vec<u8> {
 }
 
 /// The same file, with a type that its metadata names in as many letters.
-fn called_geolite(mut file: Vec<u8>) -> Vec<u8> {
+fn called(kind: &[u8; 7], mut file: Vec<u8>) -> Vec<u8> {
     let at = file.windows(7).rposition(|letters| letters == b"Fixture").unwrap();
-    file[at..at + 7].copy_from_slice(b"GeoLite");
+    file[at..at + 7].copy_from_slice(kind);
     file
 }
 
@@ -207,7 +207,7 @@ fn database_that_is_replaced_is_taken_up_and_a_broken_one_is_not() {
     assert!(running.stderr().contains(&file.display().to_string()), "the log names the file");
 
     assert!(!get(&at, "/").body.contains(owed));
-    rename_over(&file, &called_geolite(new));
+    rename_over(&file, &called(b"GeoLite", new));
     wait_for(&mut running, loaded, 3);
     assert!(get(&at, "/").body.contains(owed), "what the licence of the present file asks for");
     count(&bench);
@@ -269,4 +269,16 @@ fn where_nobody_is_asked_hits_say_that_it_is_disabled() {
     let mut rows = texts(&bench, &rows);
     rows.sort();
     assert_eq!(rows, ["1", "h|2"]);
+}
+
+#[test]
+fn check_tells_of_a_database_that_knows_no_countries() {
+    let folder = Folder::new();
+    let file = folder.path("asn.mmdb");
+    let network = map(vec![("autonomous_system_number", Value::U32(64_500))]);
+    let asn = Fixture::new(4, 24).with("8.8.8.0/24", &network).bytes();
+    std::fs::write(&file, called(b"Net-ASN", asn)).unwrap();
+    let Some(bench) = bench("geo_asn", &file) else { return };
+    let told = bench.done(&["check"]).stdout;
+    assert!(told.contains("it knows networks and no countries"), "{told}");
 }

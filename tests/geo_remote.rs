@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::support::Bench;
 use crate::support::hit::{Hit, noise};
+use crate::support::http::{address, get, samples};
 use crate::support::ip2location::{Ip2LocationServer, Reply, Seen};
 use crate::support::process::wait_until;
 
@@ -156,8 +157,14 @@ fn outage_costs_an_epoch_its_deadline_and_events_are_repaired_after_it() {
     let waiting = places(&bench);
     assert_eq!(waiting, ["8.8.8.1 timeout", "8.8.8.1 timeout", "127.0.0.1 private"]);
     is_away.store(false, SeqCst);
-    let running = bench.hitstream(&["run"]).start();
-    wait_until("repaired", || places(&bench)[0] != waiting[0]);
+    let mut running = bench.hitstream(&["run"]).start();
+    let at = address(&mut running);
+    let told = |name: &str| {
+        let samples = samples(&get(&at, "/metrics").body);
+        samples.into_iter().find(|(series, _)| series == name).map(|(_, value)| value)
+    };
+    wait_until("repaired", || told("hitstream_geo_repaired_events_total") == Some(2.0));
+    assert_eq!(told("hitstream_geo_waiting_events"), Some(2.0), "as it was at its start");
     running.stop();
     let repaired = ["8.8.8.1 ip2location SE", "8.8.8.1 ip2location SE", "127.0.0.1 private"];
     assert_eq!(places(&bench), repaired);
@@ -346,6 +353,7 @@ fn check_asks_the_service_once() {
         3 => Reply::status(503),
         4 => Reply::Answer(302, vec!["Location: http://localhost:1/".to_owned()], String::new()),
         5 => Reply::json("<html>"),
+        6 => Reply::CutOff(r#"{"country_code":"US""#.to_owned()),
         _ => Reply::Reset,
     });
     let Some(bench) = bench("geo_check", &server) else { return };
@@ -356,7 +364,8 @@ fn check_asks_the_service_once() {
         (4, "warn", "fails with HTTP status 503"),
         (5, "warn", "sends requests elsewhere (HTTP status 302)"),
         (6, "warn", "no answer of IP2Location.io"),
-        (7, "warn", "out of reach: "),
+        (7, "warn", "breaks off its answer: "),
+        (8, "warn", "out of reach: "),
     ] {
         let finished = bench.done(&["check", "--json"]);
         let checks = finished.json()["checks"].clone();

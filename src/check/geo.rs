@@ -103,6 +103,10 @@ fn words(probe: &Probe) -> (String, &'static str) {
             format!("has a certificate that is not trusted: {reason}"),
             "set enrich.ip2location.root_ca to that of whoever issued it, or see who is between",
         ),
+        Probe::Network(reason) if reason.contains("response body") => (
+            format!("breaks off its answer: {reason}"),
+            "see what is between that ends connections",
+        ),
         Probe::Network(reason) => (
             format!("is out of reach: {reason}"),
             "see whether base_url is its address, and the network",
@@ -115,6 +119,13 @@ fn found(config: &Config, place: &str, database: &Database) -> Finding {
     let built = Moment(EventTime::from_micros(micros));
     let detail = format!("{place}: {}, built {built}", database.kind());
     let asks_a_service = config.enrich.providers.contains(&GeoProvider::Ip2Location);
+    if !asks_a_service && is_of_networks(database.kind()) {
+        return Finding::warn(
+            "geo",
+            format!("{detail}; it knows networks and no countries: every hit counts under none"),
+            "set enrich.database to a database of countries or cities, or leave it out for the built-in one",
+        );
+    }
     if config.rollups.by_city && !asks_a_service && is_of_countries(database.kind()) {
         return Finding::warn(
             "geo",
@@ -129,6 +140,12 @@ fn found(config: &Config, place: &str, database: &Database) -> Finding {
 fn is_of_countries(kind: &str) -> bool {
     let kind = kind.to_lowercase();
     kind.contains("country") && !kind.contains("city")
+}
+
+/// The same of databases that tell whose network an address is in, such as `GeoLite2-ASN`.
+fn is_of_networks(kind: &str) -> bool {
+    let kind = kind.to_lowercase();
+    kind.contains("asn") && !kind.contains("country") && !kind.contains("city")
 }
 
 /// Its text says what is wrong, and in its last part what to do.

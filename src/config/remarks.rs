@@ -12,7 +12,7 @@ pub(crate) struct Remark {
 
 /// What is to be told of these settings.
 pub(crate) fn remarks(config: &Config) -> impl Iterator<Item = Remark> {
-    [on_payloads(config), on_an_idle_key(config)].into_iter().flatten()
+    [on_payloads(config), on_an_idle_key(config), on_an_idle_database(config)].into_iter().flatten()
 }
 
 /// A word about rejected records where they hold addresses or queries that are kept nowhere else: a record that nobody
@@ -31,5 +31,14 @@ fn on_an_idle_key(config: &Config) -> Option<Remark> {
     (!is_asked && !config.enrich.ip2location.key.is_empty()).then_some(Remark {
         fact: "IP2Location.io is not asked, though there is a key for it (IP_CODING_KEY)",
         advice: "enrich.providers = [\"database\", \"ip2location\"] asks it where the database knows nothing",
+    })
+}
+
+/// A word about a file that nobody looks into, be it there or not.
+fn on_an_idle_database(config: &Config) -> Option<Remark> {
+    let is_read = config.enrich.providers.contains(&GeoProvider::Database);
+    (!is_read && !config.enrich.database.as_os_str().is_empty()).then_some(Remark {
+        fact: "enrich.database is set and not read: \"database\" is not in enrich.providers",
+        advice: "enrich.providers = [\"database\"] reads it; otherwise leave it out",
     })
 }

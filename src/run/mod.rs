@@ -100,7 +100,8 @@ async fn pipeline(
         tokio::spawn(keep_daily_key_fresh(store.clone(), blueprint.daily_key.clone()));
     }
     if let Some(pause) = repair::pause(config) {
-        tokio::spawn(repair::repair(wiring::postgres(config), blueprint.providers.clone(), pause));
+        let (providers, metrics) = (blueprint.providers.clone(), blueprint.metrics.clone());
+        tokio::spawn(repair::repair(wiring::postgres(config), providers, metrics, pause));
     }
     let remote = blueprint.providers.remote();
     let observer = Observer::new(tally, args.until_end).start();

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use hitstream_actors::enricher::Providers;
 use hitstream_actors::enricher::database::Database;
+use hitstream_actors::metrics::Metrics;
 use hitstream_actors::store::StoreError;
 use hitstream_actors::writer::postgres::{PostgresSettings, RepairSession, WaitingEvents};
 use hitstream_domain::geo::{GeoSource, GeoStatus, Location, address};
@@ -34,13 +35,20 @@ pub(super) fn pause(config: &Config) -> Option<Duration> {
 }
 
 /// Repairs, for as long as the process lives. Hits of the present go first: nothing here counts as one.
-pub(super) async fn repair(postgres: PostgresSettings, providers: Providers, pause: Duration) {
+pub(super) async fn repair(
+    postgres: PostgresSettings,
+    providers: Providers,
+    metrics: Metrics,
+    pause: Duration,
+) {
     let mut repairer = Repairer {
         databases: providers.databases(),
         postgres,
         providers,
+        metrics,
         pause,
         session: None,
+        counted: None,
         left_alone: LeftAlone::default(),
     };
     loop {
@@ -53,6 +61,8 @@ pub(super) async fn repair(postgres: PostgresSettings, providers: Providers, pau
             Err(error) => {
                 debug!(%error, "locations of stored events are not filled in now");
                 repairer.session = None;
+                repairer.counted = None;
+                repairer.metrics.geo_waiting_events.set(None);
                 tokio::time::sleep(REST).await;
             }
         }
@@ -62,7 +72,10 @@ pub(super) async fn repair(postgres: PostgresSettings, providers: Providers, pau
 struct Repairer {
     postgres: PostgresSettings,
     providers: Providers,
+    metrics: Metrics,
     pause: Duration,
+    /// When those that wait were last counted.
+    counted: Option<Instant>,
     /// While this instance is the one that repairs.
     session: Option<RepairSession>,
     left_alone: LeftAlone,
@@ -87,6 +100,10 @@ impl Repairer {
         let Some(session) = &self.session else {
             return Ok(Round { repaired: 0, goes_on: false });
         };
+        if self.counted.is_none_or(|counted| counted.elapsed() >= REST) {
+            self.metrics.geo_waiting_events.set(Some(session.count_waiting().await?));
+            self.counted = Some(Instant::now());
+        }
         let databases = self.providers.databases();
         if !databases.iter().zip(&self.databases).all(|(now, then)| now.ptr_eq(then)) {
             // A new one may know what the old one did not.
@@ -126,7 +143,10 @@ impl Repairer {
             match session.fill_in(&events, &found).await {
                 // They are gone, or a trigger leaves them out.
                 Ok(0) => self.left_alone.add_for(events.ip, REST, Instant::now()),
-                Ok(events) => repaired += events,
+                Ok(events) => {
+                    repaired += events;
+                    self.metrics.geo_repaired_events.inc_by(events);
+                }
                 Err(StoreError::Refused(reason)) => {
                     debug!(%reason, "a location of stored events cannot be stored");
                     self.left_alone.add_for(events.ip, REFUSED_LEFT_ALONE, Instant::now());

@@ -9,6 +9,8 @@ use serde_json::value::RawValue;
 
 /// What the service says for a wrong key and for one without credit.
 const KEY_OR_CREDIT: f64 = 10_000.0;
+/// The same in its words, should the number become another one.
+const KEY_OR_CREDIT_WORDS: [&str; 2] = ["api key", "credit"];
 
 /// An answer that could be read.
 #[derive(Debug, PartialEq)]
@@ -30,8 +32,8 @@ struct Fields<'a>(HashMap<String, &'a RawValue>);
 pub(super) fn decode(body: &[u8]) -> Option<Answer> {
     let fields = Fields(serde_json::from_slice(body).ok()?);
     if fields.has("error") {
-        let refused = fields.get("error").as_ref().and_then(error_code) == Some(KEY_OR_CREDIT);
-        return Some(if refused { Answer::Refused } else { Answer::Declined });
+        let refuses_key = fields.get("error").as_ref().is_some_and(refuses_key);
+        return Some(if refuses_key { Answer::Refused } else { Answer::Declined });
     }
     let location = Location {
         country_code: fields.text("country_code"),
@@ -63,8 +65,12 @@ impl Fields<'_> {
     }
 }
 
-fn error_code(error: &Value) -> Option<f64> {
-    error.get("error_code").and_then(number)
+/// Whether an error is of the key, and with it of every address.
+fn refuses_key(error: &Value) -> bool {
+    let says = error.get("error_message").and_then(Value::as_str).unwrap_or_default();
+    let says = says.to_ascii_lowercase();
+    error.get("error_code").and_then(number) == Some(KEY_OR_CREDIT)
+        || KEY_OR_CREDIT_WORDS.iter().any(|words| says.contains(words))
 }
 
 /// A number, which may come as text.
@@ -164,6 +170,10 @@ mod tests {
         assert_eq!(error("\"10000\""), Some(Answer::Refused));
         assert_eq!(error("10001"), Some(Answer::Declined));
         assert_eq!(error("1e400"), Some(Answer::Declined));
+        let worded = |says: &str| error(&format!(r#"10007,"error_message":"{says}""#));
+        assert_eq!(worded("Invalid API Key."), Some(Answer::Refused));
+        assert_eq!(worded("Insufficient credits."), Some(Answer::Refused));
+        assert_eq!(worded("Invalid IP address."), Some(Answer::Declined));
         assert_eq!(decode(br#"{"error":"no"}"#), Some(Answer::Declined));
     }
 

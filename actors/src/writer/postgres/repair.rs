@@ -27,6 +27,9 @@ const WAITS: &str = "geo_status IN ('quota', 'timeout', 'error')";
 /// So many waiting events are looked at for the addresses with most of them: an outage may leave millions.
 const LOOKED_AT: u32 = 10_000;
 
+/// Waiting events are counted as far as that, in each table.
+const COUNTED: u32 = 100_000;
+
 /// Whoever holds a row or a table for longer is not waited for.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 /// For a visitor with millions of events in a day.
@@ -92,6 +95,18 @@ impl RepairSession {
             hits: u32::try_from(row.get::<_, i64>(2)).unwrap_or(u32::MAX),
         };
         Ok(rows.iter().map(read).collect())
+    }
+
+    /// How many events wait for a location, of each table at most 100,000.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn count_waiting(&self) -> Result<i64, StoreError> {
+        let [here, beside] = TABLES.map(|table| {
+            format!("(SELECT count(*) FROM (SELECT FROM {table} WHERE {WAITS} LIMIT {COUNTED}) w)")
+        });
+        let counted = self.0.query_one(&format!("SELECT {here} + {beside}"), &[]).await;
+        Ok(counted.map_err(|error| classify(&error))?.get(0))
     }
 
     /// Fills in what is now known of them; returns how many events that were.
