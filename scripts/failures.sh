@@ -14,17 +14,28 @@ if (($# != 1)) || [[ ! -r $1 ]]; then
   exit 64
 fi
 
-# "---- name stdout ----" begins what a failed test has said; "failures:" or the next one ends it.
-sed 's/\x1b\[[0-9;]*[A-Za-z]//g' "$1" | awk -v tests=3 -v most=14 -v width=220 '
+# "---- name stdout ----" begins what a failed test has said; "failures:" or the next one ends it. What it said before it
+# panicked is left out, and the middle of what is long but for what was compared. Bytes, for not every awk knows more.
+sed 's/\x1b\[[0-9;]*[A-Za-z]//g' "$1" | LC_ALL=C awk -v tests=3 -v first=6 -v last=8 -v width=220 '
+  function tell(   i, line) {
+    for (i = 1; i <= n; i++) {
+      if (i == first + 1 && n > first + last) print "    […]"
+      line = said[i]
+      if (i > first && i <= n - last && line !~ /^ +(left|right): /) continue
+      if (length(line) > width) { line = substr(line, 1, width); sub(/[\200-\377]+$/, "", line) }
+      print "    " line
+    }
+    n = 0
+  }
   /^---- .* stdout ----$/ {
-    in_test = 1
-    if (++seen > tests) { more++; in_test = 0; next }
-    print "why " $2 " failed:"; lines = 0
+    tell()
+    in_test = ++seen <= tests
+    if (in_test) { sub(/^---- /, ""); sub(/ stdout ----$/, ""); print "why " $0 " failed:" }
     next
   }
-  /^failures:$/ { in_test = 0 }
+  /^failures:$/ { tell(); in_test = 0 }
   !in_test || /^$/ { next }
   /^stack backtrace:$/ || /^ +[0-9]+: / || /^ +at / || /^note: / { next }
-  ++lines <= most { print "    " substr($0, 1, width) }
-  lines == most + 1 { print "    […]" }
-  END { if (more) print "and " more " more" }'
+  /^thread .* panicked at / { n = 0 }
+  { said[++n] = $0 }
+  END { tell(); if (seen > tests) print "and " (seen - tests) " more" }'

@@ -58,7 +58,7 @@ fn kill_somewhere(bench: &Bench, proxy: &Proxy, random: &mut Random, patience: D
 fn kill_9_under_load_loses_and_doubles_nothing() {
     const SEED: u64 = 20_261_124;
     let Some((bench, proxy)) = bench_behind_proxy("kill") else { return };
-    let mut traffic = Traffic::start(&bench, &["--rate", "2500", "--count", "100000"]);
+    let mut traffic = Traffic::start(&bench, &["--rate", "1000"]);
     traffic.wait_for_records();
     let mut random = Random::new(SEED);
     let mut during_commit = 0;

@@ -1,12 +1,13 @@
 //! `enrich.database`: files of both forms, replaced while the pipeline runs, broken, missing; and nobody who is asked.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::support::Bench;
 use crate::support::hit::Hit;
 use crate::support::http::{address, get};
 use crate::support::mmdb::{Fixture, Value};
-use crate::support::process::{Running, wait_until};
+use crate::support::process::{Running, wait_until, wait_within};
 use crate::support::rollups::{BY_CITY, BY_COUNTRY, assert_add_up};
 use crate::support::scratch::Folder;
 use crate::support::traffic::committed;
@@ -166,7 +167,10 @@ fn rename_over(file: &Path, bytes: &[u8]) {
 
 /// Waits until the log has so many lines with these words.
 fn wait_for(running: &mut Running, words: &str, times: usize) {
-    wait_until(words, || running.stderr().matches(words).count() == times);
+    // Six times as long as between two looks at the file.
+    wait_within(words, Duration::from_secs(60), || {
+        running.stderr().matches(words).count() == times
+    });
 }
 
 #[test]

@@ -120,7 +120,7 @@ fn long_session(name: &str) -> Option<(Bench, Traffic)> {
     Some((bench, traffic))
 }
 
-/// Waits far less than a session until another instance is given all partitions.
+/// Waits less than a session until another instance is given all partitions.
 fn taken_over(bench: &Bench, mut traffic: Traffic) {
     let other = start(bench);
     wait_until("another takes over", || owned(bench, &other) == 4);

@@ -157,13 +157,23 @@ fn scripts_refuse_what_they_do_not_know() {
 #[test]
 fn failures_are_told_once_more_without_backtraces() {
     let checkout = Checkout::new();
-    let log = "test a::b ... FAILED\n\nfailures:\n\n---- a::b stdout ----\n\nthread 'a::b' (7) panicked at tests/a.rs:1:2:\n\
-        left is not right\nstack backtrace:\n   0: core::panicking\n             at ./library/core.rs:80:14\nnote: Some details\n\
-        the last that it said\n\n\nfailures:\n    a::b\n";
+    let said = "what it said\n".repeat(20);
+    let log = format!(
+        "test a::b ... FAILED\n\nfailures:\n\n---- a::b stdout ----\n\nbefore it\nthread 'a::b' (7) panicked at tests/a.rs:1:2:\n\
+         {said}\n  left: 2\n right: 1\nstack backtrace:\n   0: core::panicking\n             at ./library/core.rs:80:14\n\
+         note: Some details\n\n\nfailures:\n    a::b\n"
+    );
     std::fs::write(checkout.0.path("log"), log).unwrap();
+    let told = checkout.says("scripts/failures.sh log");
+    let (first, last) = (
+        "why a::b failed:\n    thread 'a::b' (7) panicked at tests/a.rs:1:2:\n    what it said\n",
+        "    what it said\n      left: 2\n     right: 1\n",
+    );
+    assert!(told.starts_with(first) && told.ends_with(last), "{told}");
     assert_eq!(
-        checkout.says("scripts/failures.sh log"),
-        "why a::b failed:\n    thread 'a::b' (7) panicked at tests/a.rs:1:2:\n    left is not right\n    the last that it said\n"
+        (told.matches("what it said").count(), told.matches("[…]").count()),
+        (11, 1),
+        "{told}"
     );
     std::fs::write(checkout.0.path("log"), "test a::b ... ok\n").unwrap();
     assert_eq!(checkout.says("scripts/failures.sh log"), "");

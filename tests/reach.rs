@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::support::Bench;
-use crate::support::process::{Finished, wait_until};
+use crate::support::process::{Finished, wait_within};
 use crate::support::scratch::Folder;
 
 const PASSWORD: &str = "hunter2";
@@ -79,7 +79,9 @@ fn postgres_out_of_reach_ends_what_must_end() {
 
     // Without an end in sight it waits, and a signal ends that.
     let mut running = bench.hitstream(&["run"]).start();
-    wait_until("it says so", || running.stderr().contains("does not answer; trying again"));
+    wait_within("it says so", Duration::from_secs(60), || {
+        running.stderr().contains("does not answer; trying again")
+    });
     assert!(!running.stderr().contains(PASSWORD));
     running.signal("TERM");
     assert_eq!(running.finish().code, Some(0));
@@ -142,7 +144,7 @@ fn server_that_takes_no_connection_is_quoted_with_what_to_do() {
         assert!(check.stdout.lines().any(is_advice), "no {:?} as advice in {check}", words[2]);
         // A run waits for it.
         let mut running = bench.hitstream(&["run"]).start();
-        wait_until("it says so", || {
+        wait_within("it says so", Duration::from_secs(60), || {
             running.stderr().contains("PostgreSQL takes no connection; trying again")
         });
         running.stop();

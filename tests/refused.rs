@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::support::hit::{Hit, Sendable, noise};
 use crate::support::http::{address, get, samples};
 use crate::support::model::Model;
-use crate::support::process::{Finished, wait_until};
+use crate::support::process::{Finished, wait_until, wait_within};
 use crate::support::{Bench, kafka};
 
 const PARTITIONS: i32 = 3;
@@ -243,7 +243,7 @@ fn nothing_is_lost_where_not_even_rejected_records_are_taken() {
     let generations = running.stderr().matches("pipeline started").count();
     assert!(generations <= 9, "{generations} generations");
     bench.sql().batch_execute("ALTER TABLE rejected_events DROP CONSTRAINT none").unwrap();
-    wait_until("it goes on", || {
+    wait_within("it goes on", Duration::from_secs(60), || {
         bench.count("SELECT sum(next_offset)::bigint FROM partition_progress") == 2
     });
     running.signal("TERM");

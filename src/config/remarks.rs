@@ -39,6 +39,6 @@ fn on_an_idle_database(config: &Config) -> Option<Remark> {
     let is_read = config.enrich.providers.contains(&GeoProvider::Database);
     (!is_read && !config.enrich.database.as_os_str().is_empty()).then_some(Remark {
         fact: "enrich.database is set and not read: \"database\" is not in enrich.providers",
-        advice: "enrich.providers = [\"database\"] reads it; otherwise leave it out",
+        advice: "put \"database\" into enrich.providers to have it read, or leave enrich.database out",
     })
 }

@@ -56,7 +56,10 @@ pub(super) async fn repair(
             Ok(Round { repaired: 0, goes_on: true }) => {}
             Ok(Round { repaired: 0, goes_on: false }) => tokio::time::sleep(REST).await,
             Ok(Round { repaired, .. }) => {
-                info!(events = repaired, "stored events were given their locations");
+                info!(
+                    events = repaired,
+                    "stored events were repaired: somebody can say now where they come from, or that nobody knows"
+                );
             }
             Err(error) => {
                 debug!(%error, "locations of stored events are not filled in now");
@@ -101,7 +104,8 @@ impl Repairer {
             return Ok(Round { repaired: 0, goes_on: false });
         };
         if self.counted.is_none_or(|counted| counted.elapsed() >= REST) {
-            self.metrics.geo_waiting_events.set(Some(session.count_waiting().await?));
+            // A number to look at keeps nobody from the work.
+            self.metrics.geo_waiting_events.set(session.count_waiting().await.ok());
             self.counted = Some(Instant::now());
         }
         let databases = self.providers.databases();
@@ -145,7 +149,9 @@ impl Repairer {
                 Ok(0) => self.left_alone.add_for(events.ip, REST, Instant::now()),
                 Ok(events) => {
                     repaired += events;
-                    self.metrics.geo_repaired_events.inc_by(events);
+                    if found.is_ok() {
+                        self.metrics.geo_repaired_events.inc_by(events);
+                    }
                 }
                 Err(StoreError::Refused(reason)) => {
                     debug!(%reason, "a location of stored events cannot be stored");

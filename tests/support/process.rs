@@ -2,17 +2,17 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::Seek;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// Longest that any command may take here.
 /// How long a test waits for what has to come before it gives up: it takes no time where that comes, and machines are busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 /// Lines that are told of a process that ran when its test failed.
-const LAST_LINES: usize = 30;
+const LAST_LINES: usize = 6;
 const POLL: Duration = Duration::from_millis(5);
 
 /// A command line about to be run.
@@ -171,7 +171,7 @@ impl Running {
 
     /// What it has said on standard error so far.
     pub(crate) fn stderr(&mut self) -> String {
-        self.stderr.text()
+        self.stderr.text().unwrap()
     }
 
     /// Whether it still runs.
@@ -183,8 +183,8 @@ impl Running {
         Finished {
             code: status.code(),
             status,
-            stdout: self.stdout.text(),
-            stderr: self.stderr.text(),
+            stdout: self.stdout.text().unwrap(),
+            stderr: self.stderr.text().unwrap(),
         }
     }
 }
@@ -195,7 +195,7 @@ impl Drop for Running {
         drop(self.child.kill());
         drop(self.child.wait());
         if std::thread::panicking() {
-            let said = self.stderr();
+            let said = self.stderr.text().unwrap_or_default();
             let lines: Vec<&str> = said.lines().collect();
             let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
             eprintln!("the last that process {} said:\n{}", self.id(), last.join("\n"));
@@ -244,12 +244,11 @@ impl Captured {
         Stdio::from(self.0.try_clone().unwrap())
     }
 
-    fn text(&mut self) -> String {
-        // The process writes through a descriptor that shares this one's position: leave it at the end.
-        let mut bytes = Vec::new();
-        self.0.seek(SeekFrom::Start(0)).unwrap();
-        self.0.read_to_end(&mut bytes).unwrap();
-        String::from_utf8_lossy(&bytes).into_owned()
+    fn text(&self) -> std::io::Result<String> {
+        // The process writes through a descriptor that shares this one's position: it is left where it is.
+        let mut bytes = vec![0; usize::try_from(self.0.metadata()?.len()).unwrap_or_default()];
+        self.0.read_exact_at(&mut bytes, 0)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 }
 

@@ -127,7 +127,13 @@ impl Frozen<'_> {
 
 impl Drop for Frozen<'_> {
     fn drop(&mut self) {
-        self.0.signal_all("CONT", "unpause");
+        let go_on = || self.0.signal_all("CONT", "unpause");
+        if std::thread::panicking() {
+            // It may have ended, and a second panic would end all other tests.
+            drop(std::panic::catch_unwind(std::panic::AssertUnwindSafe(go_on)));
+        } else {
+            go_on();
+        }
     }
 }
 

@@ -195,7 +195,7 @@ metrics! {
     ip2location_budget_left: MaybeGauge = "hitstream_ip2location_budget_left";
     /// Requests in a period (enrich.ip2location.budget); 0 where it is not asked.
     ip2location_budget_max: IntGauge = "hitstream_ip2location_budget_max";
-    /// Stored events that wait for their location, counted to 100,000 in each of the two tables: of the one instance that fills them in, as it was within the last minutes. Absent on the others.
+    /// Stored events that wait for their location, counted to 100,000 in each of the two tables: of the one instance that fills them in, as it was within the last minutes, those among them that it has given up. Absent on the others, and where nothing is repaired.
     geo_waiting_events: MaybeGauge = "hitstream_geo_waiting_events";
     /// Stored events whose location this instance has filled in.
     geo_repaired_events: IntCounter = "hitstream_geo_repaired_events_total";
