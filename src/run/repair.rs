@@ -105,7 +105,11 @@ impl Repairer {
         };
         if self.counted.is_none_or(|counted| counted.elapsed() >= REST) {
             // A number to look at keeps nobody from the work.
-            self.metrics.geo_waiting_events.set(session.count_waiting().await.ok());
+            let waiting = session.count_waiting().await;
+            if let Err(error) = &waiting {
+                debug!(%error, "events that wait for a location are not counted now");
+            }
+            self.metrics.geo_waiting_events.set(waiting.ok());
             self.counted = Some(Instant::now());
         }
         let databases = self.providers.databases();
