@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::support::Bench;
 use crate::support::hit::{Hit, noise};
-use crate::support::http::{address, get, samples};
+use crate::support::http::{address, value};
 use crate::support::ip2location::{Ip2LocationServer, Reply, Seen};
 use crate::support::process::wait_until;
 
@@ -159,13 +159,9 @@ fn outage_costs_an_epoch_its_deadline_and_events_are_repaired_after_it() {
     is_away.store(false, SeqCst);
     let mut running = bench.hitstream(&["run"]).start();
     let at = address(&mut running);
-    let told = |name: &str| {
-        let samples = samples(&get(&at, "/metrics").body);
-        samples.into_iter().find(|(series, _)| series == name).map(|(_, value)| value)
-    };
     // They are counted at its start, and then seldom.
-    wait_until("they are counted", || told("hitstream_geo_waiting_events") == Some(2.0));
-    wait_until("repaired", || told("hitstream_geo_repaired_events_total") == Some(2.0));
+    wait_until("they are counted", || value(&at, "hitstream_geo_waiting_events") == Some(2.0));
+    wait_until("repaired", || value(&at, "hitstream_geo_repaired_events_total") == Some(2.0));
     running.stop();
     let repaired = ["8.8.8.1 ip2location SE", "8.8.8.1 ip2location SE", "127.0.0.1 private"];
     assert_eq!(places(&bench), repaired);

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::support::Bench;
 use crate::support::hit::Hit;
-use crate::support::http::{Answer, address, get, request, samples};
+use crate::support::http::{Answer, address, get, request, samples, scrape};
 use crate::support::process::{Hitstream, PATIENCE, Running, wait_until, wait_within};
 use crate::support::proxy::{Fate, Proxy};
 use crate::support::server::Server;
@@ -110,7 +110,7 @@ fn instance_is_not_ready_while_postgresql_is_away_and_says_why() {
     let at = address(&mut running);
     wait_until("why it waits", || reason(&get(&at, "/readyz"), "postgres").contains("refused"));
     assert_eq!(get(&at, "/healthz").status, 200);
-    let scraped = samples(&get(&at, "/metrics").body);
+    let scraped = scrape(&at);
     assert!(scraped.contains(&("hitstream_ready".to_owned(), 0.0)), "{scraped:?}");
     let unknown = ("hitstream_lag_unknown".to_owned(), 1.0);
     assert!(scraped.contains(&unknown) && !has_lag(&scraped), "{scraped:?}");

@@ -11,7 +11,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use crate::support::Bench;
 use crate::support::hit::{Hit, Sendable};
-use crate::support::http::{address, get, samples};
+use crate::support::http::{address, get, scrape, value};
 use crate::support::process::{Running, wait_until};
 use crate::support::server::Server;
 use crate::support::traffic::committed;
@@ -31,18 +31,9 @@ fn start(bench: &Bench) -> (Running, String) {
     (running, at)
 }
 
-/// A scrape.
-fn scrape(at: &str) -> BTreeMap<String, f64> {
-    samples(&get(at, "/metrics").body).into_iter().collect()
-}
-
-fn value(at: &str, series: &str) -> Option<f64> {
-    scrape(at).get(series).copied()
-}
-
 /// A metric of partitions, by their numbers.
 fn by_partition(at: &str, metric: &str) -> BTreeMap<i32, f64> {
-    let of = |(series, value): (&String, &f64)| {
+    let of = |(series, value): &(String, f64)| {
         let number = series.strip_prefix(metric)?.strip_prefix("{partition=\"")?;
         Some((number.strip_suffix("\"}")?.parse().unwrap(), *value))
     };

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use crate::support::Bench;
 use crate::support::hit::{Hit, millis};
-use crate::support::http::{address, get, samples};
+use crate::support::http::{address, get, scrape};
 use crate::support::monitoring::tool;
 use crate::support::process::{Running, wait_until};
 use crate::support::traffic::committed;
@@ -16,7 +16,7 @@ struct Scrape(BTreeMap<String, f64>);
 
 impl Scrape {
     fn of(at: &str) -> Self {
-        Self(samples(&get(at, "/metrics").body).into_iter().collect())
+        Self(scrape(at).into_iter().collect())
     }
 
     fn value(&self, series: &str) -> f64 {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::readme::{read, root};
 use crate::support::Bench;
 use crate::support::hit::Hit;
-use crate::support::http::{address, get, samples};
+use crate::support::http::{address, get, scrape};
 use crate::support::ip2location::{Ip2LocationServer, Reply};
 use crate::support::mmdb::{Fixture, Value as Place};
 use crate::support::monitoring::{Alertmanager, Prometheus, SCRIPT};
@@ -105,7 +105,7 @@ fn assert_everything_was_there(bench: &Bench, at: &str) {
     for column in ["rejected", "late", "diverted", "sanitised"] {
         assert!(ledger(column) > 0, "no record was {column}");
     }
-    let samples = samples(&get(at, "/metrics").body);
+    let samples = scrape(at);
     for series in [
         "hitstream_hits_total{outcome=\"late\"}",
         "hitstream_hits_total{outcome=\"diverted\"}",

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::support::hit::{Hit, Sendable, noise};
-use crate::support::http::{address, get, samples};
+use crate::support::http::{address, value};
 use crate::support::model::Model;
 use crate::support::process::{Finished, wait_until, wait_within};
 use crate::support::{Bench, kafka};
@@ -298,10 +298,7 @@ fn window_that_the_final_table_refuses_is_told_to_those_who_watch() {
         let at = address(&mut running);
         (running, at)
     };
-    let refused = |at: &str, number: f64| {
-        let told = ("hitstream_refused_windows".to_owned(), number);
-        samples(&get(at, "/metrics").body).contains(&told)
-    };
+    let refused = |at: &str, number: f64| value(at, "hitstream_refused_windows") == Some(number);
     send(&[(0, "bad"), (400, "good")]);
     let (running, at) = start();
     wait_until("it is told", || refused(&at, 1.0));

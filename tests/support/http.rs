@@ -59,6 +59,16 @@ pub(crate) fn get(address: &str, path: &str) -> Answer {
     request(address, &format!("GET {path}"), &[])
 }
 
+/// The samples that an instance serves at `/metrics` now, as [`samples`] reads them.
+pub(crate) fn scrape(at: &str) -> Vec<(String, f64)> {
+    samples(&get(at, "/metrics").body)
+}
+
+/// One of them.
+pub(crate) fn value(at: &str, series: &str) -> Option<f64> {
+    scrape(at).into_iter().find(|(name, _)| name == series).map(|(_, value)| value)
+}
+
 /// The samples of a scrape, by series; fails at any line that is none, and at any series without type and help.
 pub(crate) fn samples(text: &str) -> Vec<(String, f64)> {
     let is_name = |name: &str| {
