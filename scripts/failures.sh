@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tells once more why tests failed, without backtraces: the first lines of each, to stand where a long log ends.
+# Tells once more why tests failed, without backtraces: the first and the last lines of each, to stand where a long log ends.
 #
 #   scripts/failures.sh LOG     LOG is what cargo test has printed
 set -euo pipefail

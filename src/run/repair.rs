@@ -64,7 +64,6 @@ pub(super) async fn repair(
             Err(error) => {
                 debug!(%error, "locations of stored events are not filled in now");
                 repairer.session = None;
-                repairer.counted = None;
                 repairer.metrics.geo_waiting_events.set(None);
                 tokio::time::sleep(REST).await;
             }
